@@ -1,0 +1,3 @@
+//! Benchmarks beside a floor and a peer.
+
+fn main() {}

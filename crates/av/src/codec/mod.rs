@@ -1,0 +1,1 @@
+//! Elementary streams: parameter sets and what a frame's bytes say.

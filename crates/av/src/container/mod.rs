@@ -1,0 +1,1 @@
+//! Containers: how frames are packed into tags, boxes and packets.

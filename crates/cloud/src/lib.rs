@@ -1,0 +1,1 @@
+//! The product: accounts, apps, tokens, devices, grants. No HTTP, no JSON, no public codes.

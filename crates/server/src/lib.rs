@@ -1,0 +1,1 @@
+//! The server: configuration, the HTTP API, the media gateway and their wiring.

@@ -1,0 +1,3 @@
+//! `fluorite`: the camera cloud in one binary.
+
+fn main() {}

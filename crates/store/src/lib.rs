@@ -1,0 +1,1 @@
+//! What is kept: metadata, blobs and the bus, over engines made by others.

@@ -1,0 +1,1 @@
+//! Everything through real sockets, real players and real cameras.
