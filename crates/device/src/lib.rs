@@ -1,1 +1,15 @@
-//! Devices: the `Driver` trait, one driver for each way of attaching a camera, and the actor around it.
+//! Devices: the [`Driver`] trait, one folder for each way of attaching a camera, and the actor around it.
+//!
+//! Vendor mess stays here. The crate knows no account, no HTTP API of ours and no database: whoever
+//! keeps devices gives the [`Supervisor`] a [`DeviceSpec`] each and hears [`DeviceEvent`]s.
+
+mod actor;
+mod backoff;
+mod dial;
+mod driver;
+mod push;
+
+pub use actor::{DeviceEvent, DeviceHandle, DeviceSpec, DriverKind, Presence, Supervisor, SupervisorSettings, probe};
+pub use backoff::Backoff;
+pub use dial::{AllowedHost, Dialer};
+pub use driver::{ChannelFacts, ChannelNo, DeviceFacts, Driver, DriverError, Login, Quality, StreamFacts, stream_id};

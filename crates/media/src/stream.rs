@@ -115,6 +115,11 @@ impl Stream {
         *self.viewers.borrow()
     }
 
+    /// Frames written since the stream began.
+    pub fn frames(&self) -> u64 {
+        self.frames.load(Ordering::Relaxed)
+    }
+
     /// Frames that slow readers lost since the stream began.
     pub fn gaps(&self) -> u64 {
         self.gaps.load(Ordering::Relaxed)
@@ -235,16 +240,16 @@ impl StreamWriter {
     }
 
     /// Resolves once nobody has watched for the hub's linger time. Cancel safe.
-    pub async fn unwatched(&self) {
+    pub fn unwatched(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut viewers = self.stream.viewers.subscribe();
-        loop {
-            // The sender lives in `self.stream`: waiting cannot fail.
-            if viewers.wait_for(|n| *n == 0).await.is_err() {
-                return;
-            }
-            let watched_again = async { viewers.wait_for(|n| *n > 0).await.is_ok() };
-            if tokio::time::timeout(self.linger, watched_again).await.is_err() {
-                return;
+        let linger = self.linger;
+        async move {
+            // An error means that the stream itself is gone, which nobody watches either.
+            while viewers.wait_for(|n| *n == 0).await.is_ok() {
+                let watched_again = async { viewers.wait_for(|n| *n > 0).await.is_ok() };
+                if tokio::time::timeout(linger, watched_again).await.is_err() {
+                    return;
+                }
             }
         }
     }

@@ -1,0 +1,411 @@
+//! A device is an actor: one task owns its driver, observes it on line and off line, serialises what
+//! it is asked, and pulls its media while somebody watches.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use media::{Hub, Registration, StartRequest, StreamWriter};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tracing::{Instrument, info, info_span, warn};
+
+use crate::backoff::Backoff;
+use crate::dial::Dialer;
+use crate::driver::{ChannelNo, DeviceFacts, Driver, DriverError, Login, Quality, stream_id};
+use crate::push::PushDriver;
+
+/// How often a device on line is looked at. With [`ANSWER_TIMEOUT`] and [`MISSES`] a dead camera is
+/// off line within 3 + 2 × 4.5 s.
+const PING_INTERVAL: Duration = Duration::from_secs(3);
+/// A push device costs nothing to look at.
+const PUSH_INTERVAL: Duration = Duration::from_millis(500);
+/// A device that has not answered by then will not: the API promises its own answer within 5 s.
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(4500);
+/// One lost answer is weather, two are a dead camera.
+const MISSES: u32 = 2;
+/// A stream survives its camera's hiccup for this long; then its viewers are told.
+const RESUME_WITHIN: Duration = Duration::from_secs(8);
+/// Events waiting to be stored; a burst of a thousand cameras fits, and then devices wait, not memory.
+const EVENTS: usize = 1024;
+
+/// The way a device is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DriverKind {
+    /// ONVIF for control, RTSP for media; the address is the device service (`http://host:port/onvif/device_service`).
+    Onvif,
+    /// RTSP alone; the address is `rtsp://host:port/path` of the main stream, optionally a second one
+    /// of the sub stream after a space.
+    Rtsp,
+    /// The device publishes RTMP to us; no address.
+    RtmpPush,
+}
+
+/// A device as its keeper describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceSpec {
+    /// Serial: 9 characters `[A-Z0-9]`.
+    pub serial: String,
+    /// The way it is attached.
+    pub kind: DriverKind,
+    /// Where it is; see [`DriverKind`]. Empty for a device that publishes to us.
+    pub address: String,
+    /// Name and password, where it wants them.
+    pub login: Option<Login>,
+    /// Channels known from an earlier probe; what can be watched before the first probe is done.
+    pub channels: Vec<ChannelNo>,
+    /// Pull the main streams all the time, not only while somebody watches.
+    pub keep_live: bool,
+}
+
+/// Whether a device is there, as observed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// Not looked at yet since start.
+    Unknown,
+    /// It answers and lets us in.
+    Online,
+    /// It does not, and why.
+    Offline(DriverError),
+}
+
+/// What happened to a device.
+#[derive(Clone, Debug)]
+pub enum DeviceEvent {
+    /// It answered, and this is what it is.
+    Online {
+        /// Which.
+        serial: String,
+        /// What it says of itself.
+        facts: DeviceFacts,
+    },
+    /// It stopped answering, or never did.
+    Offline {
+        /// Which.
+        serial: String,
+        /// Why.
+        why: DriverError,
+    },
+}
+
+/// What all devices share.
+#[derive(Clone)]
+pub struct SupervisorSettings {
+    /// Where streams live.
+    pub hub: Hub,
+    /// What may be dialled.
+    pub dialer: Dialer,
+}
+
+/// Runs an actor for each device it was given.
+pub struct Supervisor {
+    settings: SupervisorSettings,
+    events: mpsc::Sender<DeviceEvent>,
+    devices: Mutex<BTreeMap<String, Running>>,
+    cancel: CancellationToken,
+    tasks: TaskTracker,
+}
+
+struct Running {
+    spec: DeviceSpec,
+    handle: DeviceHandle,
+    cancel: CancellationToken,
+}
+
+/// A running device.
+#[derive(Clone)]
+pub struct DeviceHandle {
+    presence: watch::Receiver<Presence>,
+    driver: Arc<dyn Driver>,
+}
+
+impl DeviceHandle {
+    /// Whether it is there.
+    pub fn presence(&self) -> Presence {
+        self.presence.borrow().clone()
+    }
+
+    /// Waits until it is on line, or `deadline`; true if it is.
+    pub async fn online_by(&self, deadline: Instant) -> bool {
+        let mut presence = self.presence.clone();
+        let online = presence.wait_for(|p| *p == Presence::Online);
+        matches!(tokio::time::timeout_at(deadline, online).await, Ok(Ok(_)))
+    }
+
+    /// Asks for a key frame now.
+    ///
+    /// # Errors
+    /// `Unsupported`, or why the device did not.
+    pub async fn request_key_frame(&self, channel: ChannelNo, quality: Quality) -> Result<(), DriverError> {
+        bounded(self.driver.request_key_frame(channel, quality)).await
+    }
+}
+
+impl Supervisor {
+    /// A supervisor without devices, and the events of those it will have.
+    pub fn new(settings: SupervisorSettings) -> (Supervisor, mpsc::Receiver<DeviceEvent>) {
+        let (events, receiver) = mpsc::channel(EVENTS);
+        let supervisor = Supervisor {
+            settings,
+            events,
+            devices: Mutex::new(BTreeMap::new()),
+            cancel: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
+        (supervisor, receiver)
+    }
+
+    fn devices(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
+        self.devices.lock().expect("no panic while the table is locked")
+    }
+
+    /// Runs a device; one that runs with another spec is stopped first, one with the same is left alone.
+    ///
+    /// # Errors
+    /// `AddressRefused` when the address cannot be read.
+    pub fn start(&self, spec: DeviceSpec) -> Result<(), DriverError> {
+        let mut devices = self.devices();
+        if devices.get(&spec.serial).is_some_and(|running| running.spec == spec) {
+            return Ok(());
+        }
+        if let Some(running) = devices.remove(&spec.serial) {
+            running.cancel.cancel();
+        }
+        let driver = driver(&spec, &self.settings)?;
+        let (presence, receiver) = watch::channel(Presence::Unknown);
+        let handle = DeviceHandle { presence: receiver, driver: driver.clone() };
+        let cancel = self.cancel.child_token();
+        let actor = Actor {
+            spec: spec.clone(),
+            driver,
+            hub: self.settings.hub.clone(),
+            presence,
+            events: self.events.clone(),
+            cancel: cancel.clone(),
+        };
+        let span = info_span!("device", serial = %spec.serial);
+        self.tasks.spawn(actor.run().instrument(span));
+        devices.insert(spec.serial.clone(), Running { spec, handle, cancel });
+        Ok(())
+    }
+
+    /// Stops a device and its streams; unknown ones are ignored.
+    pub fn stop(&self, serial: &str) {
+        if let Some(running) = self.devices().remove(serial) {
+            running.cancel.cancel();
+        }
+    }
+
+    /// A running device.
+    pub fn device(&self, serial: &str) -> Option<DeviceHandle> {
+        self.devices().get(serial).map(|running| running.handle.clone())
+    }
+
+    /// Stops every device and waits until all are gone.
+    pub async fn shutdown(&self) {
+        self.cancel.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// Looks at a device that is not attached yet.
+///
+/// # Errors
+/// Why it cannot be attached.
+pub async fn probe(spec: &DeviceSpec, settings: &SupervisorSettings) -> Result<DeviceFacts, DriverError> {
+    let driver = driver(spec, settings)?;
+    timeout(Duration::from_secs(10), driver.probe()).await.map_err(|_| DriverError::Timeout { step: "probe" })?
+}
+
+fn driver(spec: &DeviceSpec, settings: &SupervisorSettings) -> Result<Arc<dyn Driver>, DriverError> {
+    match spec.kind {
+        DriverKind::RtmpPush => Ok(Arc::new(PushDriver::new(settings.hub.clone(), &spec.serial))),
+        DriverKind::Onvif | DriverKind::Rtsp => Err(DriverError::Unsupported),
+    }
+}
+
+async fn bounded<T>(ask: impl Future<Output = Result<T, DriverError>>) -> Result<T, DriverError> {
+    timeout(ANSWER_TIMEOUT, ask).await.map_err(|_| DriverError::Timeout { step: "answer" })?
+}
+
+struct Actor {
+    spec: DeviceSpec,
+    driver: Arc<dyn Driver>,
+    hub: Hub,
+    presence: watch::Sender<Presence>,
+    events: mpsc::Sender<DeviceEvent>,
+    cancel: CancellationToken,
+}
+
+/// The streams of a device that can be started: each has a task that waits for a viewer and then pulls.
+#[derive(Default)]
+struct Streams {
+    registered: BTreeMap<(ChannelNo, Quality), Registration>,
+    tasks: JoinSet<()>,
+}
+
+impl Actor {
+    async fn run(self) {
+        let mut streams = Streams::default();
+        self.register(&self.spec.channels, &mut streams);
+        let mut kept = Vec::new();
+        let mut backoff = Backoff::default();
+        let mut misses = 0;
+        let mut online_since = Instant::now();
+        let mut look_at = Instant::now();
+        let cancel = self.cancel.clone();
+        loop {
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => return,
+                () = sleep_until(look_at) => {
+                    let was_online = *self.presence.borrow() == Presence::Online;
+                    match self.look(was_online).await {
+                        Ok(facts) => {
+                            misses = 0;
+                            if let Some(facts) = facts {
+                                online_since = Instant::now();
+                                let channels: Vec<ChannelNo> = facts.channels.iter().map(|c| c.no).collect();
+                                self.register(&channels, &mut streams);
+                                self.tell(Presence::Online, DeviceEvent::Online { serial: self.spec.serial.clone(), facts }).await;
+                            }
+                            self.keep_live(&streams, &mut kept);
+                            look_at = Instant::now() + self.interval();
+                        }
+                        Err(why) => {
+                            misses += 1;
+                            if was_online && misses < MISSES {
+                                look_at = Instant::now() + Duration::from_millis(500);
+                                continue;
+                            }
+                            if was_online {
+                                backoff.worked_for(online_since.elapsed());
+                            }
+                            if !matches!(&*self.presence.borrow(), Presence::Offline(before) if *before == why) {
+                                let event = DeviceEvent::Offline { serial: self.spec.serial.clone(), why: why.clone() };
+                                self.tell(Presence::Offline(why), event).await;
+                            }
+                            look_at = Instant::now()
+                                + if self.spec.kind == DriverKind::RtmpPush { PUSH_INTERVAL } else { backoff.failed() };
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn interval(&self) -> Duration {
+        if self.spec.kind == DriverKind::RtmpPush { PUSH_INTERVAL } else { PING_INTERVAL }
+    }
+
+    /// A device that was on line is pinged; another is probed, and its facts are the answer.
+    async fn look(&self, was_online: bool) -> Result<Option<DeviceFacts>, DriverError> {
+        if was_online {
+            return bounded(self.driver.ping()).await.map(|()| None);
+        }
+        bounded(self.driver.probe()).await.map(Some)
+    }
+
+    async fn tell(&self, presence: Presence, event: DeviceEvent) {
+        match &presence {
+            Presence::Offline(why) => warn!(%why, "device off line"),
+            _ => info!("device on line"),
+        }
+        self.presence.send_replace(presence);
+        if self.events.send(event).await.is_err() {
+            // The keeper is gone: the process is shutting down.
+            self.cancel.cancel();
+        }
+    }
+
+    /// Makes the streams of these channels startable. Push devices start by themselves.
+    fn register(&self, channels: &[ChannelNo], streams: &mut Streams) {
+        if self.spec.kind == DriverKind::RtmpPush {
+            return;
+        }
+        for &channel in channels {
+            for quality in [Quality::Main, Quality::Sub] {
+                let Streams { registered, tasks } = &mut *streams;
+                registered.entry((channel, quality)).or_insert_with(|| {
+                    let (sender, mut requests) = mpsc::channel::<StartRequest>(1);
+                    let driver = self.driver.clone();
+                    let id = stream_id(&self.spec.serial, channel, quality);
+                    let span = info_span!("stream", %id);
+                    let serve = async move {
+                        while let Some(request) = requests.recv().await {
+                            pull(&*driver, channel, quality, request.writer).await;
+                        }
+                    };
+                    tasks.spawn(serve.instrument(span));
+                    self.hub.register(id, sender)
+                });
+            }
+        }
+    }
+
+    /// Watches the main streams ourselves, if the keeper wants them running.
+    fn keep_live(&self, streams: &Streams, kept: &mut Vec<(ChannelNo, AbortOnDropHandle<()>)>) {
+        kept.retain(|(_, task)| !task.is_finished());
+        if !self.spec.keep_live {
+            return;
+        }
+        for (channel, quality) in streams.registered.keys() {
+            if *quality == Quality::Main && !kept.iter().any(|(c, _)| c == channel) {
+                let (hub, id) = (self.hub.clone(), stream_id(&self.spec.serial, *channel, *quality));
+                let task = tokio::spawn(async move {
+                    if let Ok(viewing) = hub.open(&id).await {
+                        let mut items = Vec::new();
+                        let mut subscription = viewing.subscribe();
+                        while subscription.read(&mut items).await.is_ok() {
+                            items.clear();
+                        }
+                    }
+                });
+                kept.push((*channel, AbortOnDropHandle::new(task)));
+            }
+        }
+    }
+}
+
+/// Keeps one stream running while it is watched, over short failures of the camera.
+async fn pull(driver: &dyn Driver, channel: ChannelNo, quality: Quality, mut writer: StreamWriter) {
+    let stream = writer.stream().clone();
+    let unwatched = writer.unwatched();
+    tokio::pin!(unwatched);
+    let mut backoff = Backoff::default();
+    let mut last_frame = Instant::now();
+    let mut frames = 0;
+    loop {
+        let began = Instant::now();
+        let failure = tokio::select! {
+            biased;
+            () = &mut unwatched => return,
+            ended = driver.live(channel, quality, &mut writer) => ended.err(),
+        };
+        if stream.frames() > frames {
+            frames = stream.frames();
+            last_frame = Instant::now();
+            backoff.worked_for(began.elapsed());
+        }
+        let failure =
+            failure.unwrap_or(DriverError::Unreachable { step: "media", cause: "the device ended the stream".into() });
+        let never_worked = frames == 0;
+        let hopeless =
+            matches!(failure, DriverError::LoginRefused | DriverError::AddressRefused(_) | DriverError::Unsupported);
+        let wait = backoff.failed();
+        if never_worked || hopeless || last_frame.elapsed() + wait > RESUME_WITHIN {
+            info!(step = failure.step(), cause = %failure, "live stream failed");
+            writer.fail(failure.step(), failure.to_string());
+            return;
+        }
+        tokio::select! {
+            biased;
+            () = &mut unwatched => return,
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
