@@ -13,6 +13,6 @@ mod subscription;
 mod timeline;
 
 pub use hub::{Hub, HubSettings, OpenError, PublishError, Registration, StartRequest, StreamStatus};
-pub use ring::{Item, Ring, RingLimits};
+pub use ring::{Ring, RingLimits};
 pub use stream::{End, Stream, StreamId, StreamWriter, Viewing, WriteError};
-pub use subscription::{Closed, Subscription};
+pub use subscription::{Closed, Item, Subscription};

@@ -1,9 +1,6 @@
-//! The pure ring of GOPs: recent frames of one stream, bounded, readable from any position.
+//! The pure ring of GOPs: what is recent of one stream, bounded, readable from any position.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-
-use av::{Frame, MediaKind, Track};
 
 /// How much of a stream is kept.
 #[derive(Clone, Copy, Debug)]
@@ -22,34 +19,20 @@ impl Default for RingLimits {
     }
 }
 
-/// What a reader gets, in order.
-#[derive(Clone, Debug)]
-pub enum Item {
-    /// The tracks that the frames after this belong to. First of all, and again when they change.
-    Tracks(Arc<[Track]>),
-    /// One frame.
-    Frame(Arc<Frame>),
-    /// The reader was too slow: this many frames were lost to it; a key frame follows.
-    Gap {
-        /// Frames not delivered.
-        skipped: u64,
-    },
-}
-
-struct Entry {
-    frame: Arc<Frame>,
-    /// Set on the first frame of a GOP: the tracks in force from here on.
-    gop_tracks: Option<Arc<[Track]>>,
+struct Entry<T> {
+    item: T,
+    size: usize,
     at_ms: i64,
 }
 
-/// Recent frames of one stream, numbered without gap from 0.
+/// Recent items of one stream (frames, or blocks made of them), numbered without gap from 0.
 ///
-/// Invariants: the first entry is the start of a GOP, unless the ring is empty or one GOP outgrew
-/// [`RingLimits::bytes_max`]; `bytes` is the sum of the payloads held and never above the limit by more than one frame.
-pub struct Ring {
+/// Invariants: the first item starts a GOP, unless the ring is empty or one GOP outgrew
+/// [`RingLimits::bytes_max`]; `bytes` is the sum of the sizes held and above the limit only while
+/// there is a single item.
+pub struct Ring<T> {
     limits: RingLimits,
-    entries: VecDeque<Entry>,
+    entries: VecDeque<Entry<T>>,
     /// Number of `entries[0]`.
     base: u64,
     /// Numbers of the GOP starts held, ascending.
@@ -57,38 +40,38 @@ pub struct Ring {
     bytes: usize,
 }
 
-impl Ring {
+impl<T> Ring<T> {
     /// An empty ring.
-    pub fn new(limits: RingLimits) -> Ring {
+    pub fn new(limits: RingLimits) -> Ring<T> {
         Ring { limits, entries: VecDeque::new(), base: 0, gops: VecDeque::new(), bytes: 0 }
     }
 
-    /// Appends a frame. `tracks` are those in force; `starts_gop` says that a decoder can start here.
-    pub fn push(&mut self, frame: Arc<Frame>, tracks: &Arc<[Track]>, starts_gop: bool, at_ms: i64) {
-        let number = self.head();
-        self.bytes += frame.data.len();
+    /// Appends an item of `size` payload bytes that holds for stream time `at_ms`; `starts_gop` says
+    /// that a reader can start here.
+    pub fn push(&mut self, item: T, size: usize, starts_gop: bool, at_ms: i64) {
         if starts_gop {
-            self.gops.push_back(number);
+            self.gops.push_back(self.head());
         }
-        self.entries.push_back(Entry { frame, gop_tracks: starts_gop.then(|| tracks.clone()), at_ms });
-        while self.gops.len() > 1 && (self.bytes > self.limits.bytes_max || self.next_gop_covers_enough(at_ms)) {
-            let keep_from = self.gops[1];
-            self.drop_to(keep_from);
+        self.bytes += size;
+        self.entries.push_back(Entry { item, size, at_ms });
+        while let Some(&second) = self.gops.get(1)
+            && (self.bytes > self.limits.bytes_max || at_ms - self.at_ms(second) >= self.limits.duration_ms)
+        {
+            self.drop_to(second);
         }
         while self.bytes > self.limits.bytes_max && self.entries.len() > 1 {
             self.drop_to(self.base + 1);
         }
     }
 
-    fn next_gop_covers_enough(&self, now_ms: i64) -> bool {
-        let second = (self.gops[1] - self.base) as usize;
-        now_ms - self.entries[second].at_ms >= self.limits.duration_ms
+    fn at_ms(&self, number: u64) -> i64 {
+        self.entries[(number - self.base) as usize].at_ms
     }
 
     fn drop_to(&mut self, number: u64) {
         while self.base < number {
-            let entry = self.entries.pop_front().expect("numbers below head are held");
-            self.bytes -= entry.frame.data.len();
+            let entry = self.entries.pop_front().expect("numbers below the head are held");
+            self.bytes -= entry.size;
             self.base += 1;
         }
         while self.gops.front().is_some_and(|&gop| gop < number) {
@@ -96,7 +79,7 @@ impl Ring {
         }
     }
 
-    /// Number of the next frame to be written.
+    /// Number of the next item to be pushed.
     pub fn head(&self) -> u64 {
         self.base + self.entries.len() as u64
     }
@@ -106,38 +89,82 @@ impl Ring {
         self.bytes
     }
 
-    /// Where a new reader starts: the newest key frame, or `None` when there is none yet.
+    /// Where a new reader starts, or `None` when no start is held.
     pub fn newest_gop(&self) -> Option<u64> {
         self.gops.back().copied()
     }
 
-    /// Appends to `out` everything from `next` to the head and moves `next` there.
+    /// Where a reader goes on, and how many items it lost: at `next` while that is inside, else at the
+    /// newest GOP start; `None` while there is nowhere to start. A new reader has no position yet.
+    pub fn resume(&self, next: Option<u64>) -> Option<(u64, u64)> {
+        match next {
+            Some(next) if next >= self.base => Some((next, 0)),
+            Some(lost) => self.newest_gop().map(|start| (start, start - lost)),
+            None => self.newest_gop().map(|start| (start, 0)),
+        }
+    }
+
+    /// The items from a position inside the ring to its head.
     ///
-    /// A reader that fell out of the ring gets [`Item::Gap`] and continues at the newest key frame.
-    /// `known` are the tracks the reader was told last; changes are told before the GOP they hold for.
-    pub fn read(&self, next: &mut u64, known: &mut Option<Arc<[Track]>>, out: &mut Vec<Item>) {
-        if *next < self.base {
-            let Some(restart) = self.newest_gop() else { return };
-            out.push(Item::Gap { skipped: restart - *next });
-            *next = restart;
-        }
-        for entry in self.entries.range((*next - self.base) as usize..) {
-            if let Some(tracks) = &entry.gop_tracks
-                && !known.as_ref().is_some_and(|k| Arc::ptr_eq(k, tracks))
-            {
-                *known = Some(tracks.clone());
-                out.push(Item::Tracks(tracks.clone()));
-            }
-            out.push(Item::Frame(entry.frame.clone()));
-        }
-        *next = self.head();
+    /// # Panics
+    /// If the position is not inside; [`Ring::resume`] first.
+    pub fn from(&self, next: u64) -> impl Iterator<Item = &T> {
+        let first = next.checked_sub(self.base).expect("position is inside the ring");
+        self.entries.range(first as usize..).map(|entry| &entry.item)
     }
 }
 
-/// Whether `frame` begins a GOP in a stream of these tracks: a video key frame, or in a stream
-/// without video any frame.
-pub(crate) fn starts_gop(frame: &Frame, tracks: &[Track]) -> bool {
-    let has_video = tracks.iter().any(|t| t.kind() == MediaKind::Video);
-    let is_video = tracks.iter().any(|t| t.id == frame.track && t.kind() == MediaKind::Video);
-    frame.key && (is_video || !has_video)
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn limits(bytes_max: usize, duration_ms: i64) -> RingLimits {
+        RingLimits { bytes_max, duration_ms }
+    }
+
+    /// Items are their own numbers; a GOP every `gop` items, 40 ms apart, 10 bytes each.
+    fn filled(limits: RingLimits, items: u64, gop: u64) -> Ring<u64> {
+        let mut ring = Ring::new(limits);
+        for n in 0..items {
+            ring.push(n, 10, n % gop == 0, n as i64 * 40);
+            assert!(ring.bytes() <= limits.bytes_max || ring.head() == ring.base + 1);
+            assert_eq!(ring.from(ring.base).copied().collect::<Vec<_>>(), (ring.base..ring.head()).collect::<Vec<_>>());
+        }
+        ring
+    }
+
+    #[test]
+    fn keeps_whole_gops_for_the_time_asked() {
+        let ring = filled(limits(1 << 20, 1000), 200, 25);
+        assert_eq!(ring.base % 25, 0);
+        assert_eq!((ring.base, ring.newest_gop()), (150, Some(175)));
+        assert_eq!(ring.bytes(), 500);
+    }
+
+    #[test]
+    fn a_lagging_reader_restarts_at_the_newest_key_frame() {
+        let ring = filled(limits(1 << 20, 1000), 190, 25);
+        assert_eq!(ring.resume(Some(3)), Some((175, 172)));
+        assert_eq!(ring.resume(Some(176)), Some((176, 0)));
+        assert_eq!(ring.resume(None), Some((175, 0)));
+    }
+
+    #[test]
+    fn one_endless_gop_stays_within_the_byte_limit() {
+        let ring = filled(limits(100, 1000), 500, 1000);
+        assert_eq!(ring.bytes(), 100);
+        assert_eq!(ring.newest_gop(), None);
+        assert_eq!(ring.resume(Some(0)), None);
+        assert_eq!(ring.resume(None), None);
+        assert_eq!(ring.resume(Some(499)), Some((499, 0)));
+    }
+
+    #[test]
+    fn an_item_larger_than_the_limit_is_kept_alone() {
+        let mut ring = Ring::new(limits(100, 1000));
+        ring.push(0, 50, true, 0);
+        ring.push(1, 5000, true, 40);
+        assert_eq!((ring.bytes(), ring.from(1).count()), (5000, 1));
+    }
 }

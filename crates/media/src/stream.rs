@@ -9,7 +9,7 @@ use av::{Frame, MediaKind, Track};
 use tokio::sync::watch;
 
 use crate::hub::HubInner;
-use crate::ring::{Ring, RingLimits, starts_gop};
+use crate::ring::{Ring, RingLimits};
 use crate::subscription::Subscription;
 use crate::timeline::Timeline;
 
@@ -60,8 +60,14 @@ pub(crate) struct Head {
     pub(crate) end: Option<End>,
 }
 
+/// What the ring holds: a frame, and with the first of a GOP the tracks in force from there on.
+pub(crate) struct Entry {
+    pub(crate) frame: Arc<Frame>,
+    pub(crate) tracks: Option<Arc<[Track]>>,
+}
+
 struct State {
-    ring: Ring,
+    ring: Ring<Entry>,
     /// Tracks of the frames to come; `None` until the source has said.
     tracks: Option<Arc<[Track]>>,
 }
@@ -130,7 +136,7 @@ impl Stream {
         self.state().ring.bytes()
     }
 
-    pub(crate) fn with_ring<R>(&self, read: impl FnOnce(&Ring) -> R) -> R {
+    pub(crate) fn with_ring<R>(&self, read: impl FnOnce(&Ring<Entry>) -> R) -> R {
         read(&self.state().ring)
     }
 }
@@ -221,12 +227,12 @@ impl StreamWriter {
         self.started = true;
         frame.dts = self.timeline.map(frame.track, frame.dts, track.clock_rate);
         let at_ms = frame.dts.to_millis(track.clock_rate);
-        let size = frame.data.len() as u64;
-        state.ring.push(Arc::new(frame), &tracks, gop, at_ms);
+        let size = frame.data.len();
+        state.ring.push(Entry { frame: Arc::new(frame), tracks: gop.then_some(tracks) }, size, gop, at_ms);
         let next = state.ring.head();
         drop(state);
         self.stream.frames.fetch_add(1, Ordering::Relaxed);
-        self.stream.bytes.fetch_add(size, Ordering::Relaxed);
+        self.stream.bytes.fetch_add(size as u64, Ordering::Relaxed);
         self.stream.head.send_modify(|head| {
             head.next = next;
             head.ready = true;
@@ -276,4 +282,12 @@ impl Drop for StreamWriter {
     fn drop(&mut self) {
         self.finish(End { step: "end", cause: "the source stopped".into() });
     }
+}
+
+/// Whether `frame` begins a GOP in a stream of these tracks: a video key frame, or in a stream
+/// without video any frame.
+fn starts_gop(frame: &Frame, tracks: &[Track]) -> bool {
+    let has_video = tracks.iter().any(|t| t.kind() == MediaKind::Video);
+    let is_video = tracks.iter().any(|t| t.id == frame.track && t.kind() == MediaKind::Video);
+    frame.key && (is_video || !has_video)
 }

@@ -3,11 +3,24 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use av::Track;
+use av::{Frame, Track};
 use tokio::sync::watch;
 
-use crate::ring::Item;
 use crate::stream::{End, Head, Stream, Viewing};
+
+/// What a reader gets, in order.
+#[derive(Clone, Debug)]
+pub enum Item {
+    /// The tracks that the frames after this belong to. First of all, and again when they change.
+    Tracks(Arc<[Track]>),
+    /// One frame.
+    Frame(Arc<Frame>),
+    /// The reader was too slow: this many frames were lost to it; a key frame follows.
+    Gap {
+        /// Frames not delivered.
+        skipped: u64,
+    },
+}
 
 /// The stream is over and everything of it was read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,18 +74,22 @@ impl Subscription {
         let over = self.head.borrow_and_update().end.is_some();
         let stream = self.viewing.stream().clone();
         stream.with_ring(|ring| {
-            if self.next.is_none() {
-                self.next = ring.newest_gop();
+            let Some((next, skipped)) = ring.resume(self.next) else { return };
+            if skipped > 0 {
+                out.push(Item::Gap { skipped });
+                stream.gaps.fetch_add(skipped, Ordering::Relaxed);
             }
-            if let Some(next) = &mut self.next {
-                ring.read(next, &mut self.tracks, out);
+            for entry in ring.from(next) {
+                if let Some(tracks) = &entry.tracks
+                    && !self.tracks.as_ref().is_some_and(|known| Arc::ptr_eq(known, tracks))
+                {
+                    self.tracks = Some(tracks.clone());
+                    out.push(Item::Tracks(tracks.clone()));
+                }
+                out.push(Item::Frame(entry.frame.clone()));
             }
+            self.next = Some(ring.head());
         });
-        for item in &out[before..] {
-            if let Item::Gap { skipped } = item {
-                stream.gaps.fetch_add(*skipped, Ordering::Relaxed);
-            }
-        }
         if over {
             // Come back once more for the end itself.
             self.head.mark_changed();
