@@ -4,3 +4,5 @@
 //! an argument where time matters). Everything it parses may come from an enemy.
 
 pub mod digest;
+pub mod onvif;
+pub mod xml;

@@ -1,0 +1,134 @@
+//! Media service, version 1 (`media.wsdl`).
+
+use super::ns::TRT;
+use super::schema::{
+    AudioEncoderConfiguration, MediaUri, Profile, StreamSetup, VideoEncoderConfiguration, VideoSource,
+    VideoSourceConfiguration,
+};
+
+record! {
+    /// `trt:ProfileCapabilities`
+    #[derive(Default)]
+    ProfileCapabilities in TRT {
+        /// How many profiles it keeps.
+        maximum_number_of_profiles: Option<i32> = attr "MaximumNumberOfProfiles",
+    }
+
+    /// `trt:StreamingCapabilities`
+    #[derive(Default)]
+    StreamingCapabilities in TRT {
+        /// Multicast.
+        rtp_multicast: Option<bool> = attr "RTPMulticast",
+        /// RTP over TCP, deprecated.
+        rtp_tcp: Option<bool> = attr "RTP_TCP",
+        /// RTP interleaved in RTSP.
+        rtp_rtsp_tcp: Option<bool> = attr "RTP_RTSP_TCP",
+    }
+
+    /// `trt:Capabilities`
+    #[derive(Default)]
+    MediaServiceCapabilities in TRT {
+        /// Whether there are still pictures.
+        snapshot_uri: Option<bool> = attr "SnapshotUri",
+        /// Whether the picture can be turned.
+        rotation: Option<bool> = attr "Rotation",
+        /// Profiles.
+        profile: ProfileCapabilities = elem "ProfileCapabilities" or ProfileCapabilities::default(),
+        /// Ways of streaming.
+        streaming: StreamingCapabilities = elem "StreamingCapabilities"
+            or StreamingCapabilities::default(),
+    }
+}
+
+service! { TRT;
+    /// What the service can do.
+    GetServiceCapabilities {}
+    -> GetServiceCapabilitiesResponse {
+        /// Abilities.
+        capabilities: MediaServiceCapabilities = elem "Capabilities",
+    }
+
+    /// All profiles.
+    GetProfiles {}
+    -> GetProfilesResponse {
+        /// Profiles.
+        profiles: Vec<Profile> = elem "Profiles",
+    }
+
+    /// One profile.
+    GetProfile {
+        /// Which.
+        profile_token: String = elem "ProfileToken",
+    }
+    -> GetProfileResponse {
+        /// The profile.
+        profile: Profile = elem "Profile",
+    }
+
+    /// RTSP address of a profile.
+    GetStreamUri {
+        /// How media shall travel.
+        stream_setup: StreamSetup = elem "StreamSetup",
+        /// Which profile.
+        profile_token: String = elem "ProfileToken",
+    }
+    -> GetStreamUriResponse {
+        /// Address.
+        media_uri: MediaUri = elem "MediaUri",
+    }
+
+    /// HTTP address of a still picture.
+    GetSnapshotUri {
+        /// Which profile.
+        profile_token: String = elem "ProfileToken",
+    }
+    -> GetSnapshotUriResponse {
+        /// Address.
+        media_uri: MediaUri = elem "MediaUri",
+    }
+
+    /// Sensors.
+    GetVideoSources {}
+    -> GetVideoSourcesResponse {
+        /// Sensors.
+        video_sources: Vec<VideoSource> = elem "VideoSources",
+    }
+
+    /// Configurations of sensors.
+    GetVideoSourceConfigurations {}
+    -> GetVideoSourceConfigurationsResponse {
+        /// Configurations.
+        configurations: Vec<VideoSourceConfiguration> = elem "Configurations",
+    }
+
+    /// All video encoder configurations.
+    GetVideoEncoderConfigurations {}
+    -> GetVideoEncoderConfigurationsResponse {
+        /// Configurations.
+        configurations: Vec<VideoEncoderConfiguration> = elem "Configurations",
+    }
+
+    /// One video encoder configuration.
+    GetVideoEncoderConfiguration {
+        /// Which.
+        configuration_token: String = elem "ConfigurationToken",
+    }
+    -> GetVideoEncoderConfigurationResponse {
+        /// The configuration.
+        configuration: VideoEncoderConfiguration = elem "Configuration",
+    }
+
+    /// All audio encoder configurations.
+    GetAudioEncoderConfigurations {}
+    -> GetAudioEncoderConfigurationsResponse {
+        /// Configurations.
+        configurations: Vec<AudioEncoderConfiguration> = elem "Configurations",
+    }
+
+    /// Asks for a key frame now.
+    SetSynchronizationPoint {
+        /// Which profile.
+        profile_token: String = elem "ProfileToken",
+    }
+    -> SetSynchronizationPointResponse {}
+}

@@ -1,0 +1,757 @@
+//! Types of ONVIF's common schema (`onvif.xsd`) that the services share.
+//!
+//! Names are the schema's; where a demanded part is known to be missing from some cameras' answers,
+//! the declaration says what is read instead.
+
+use std::time::Duration;
+
+use super::ns::TT;
+
+words! {
+    /// `tt:SetDateTimeType`
+    SetDateTimeType {
+        /// Set by hand.
+        Manual = "Manual",
+        /// Kept by NTP.
+        Ntp = "NTP",
+    }
+
+    /// `tt:VideoEncoding`
+    VideoEncoding {
+        /// Motion JPEG.
+        Jpeg = "JPEG",
+        /// MPEG-4 part 2.
+        Mpeg4 = "MPEG4",
+        /// H.264. Media service version 1 has no word for H.265; cameras that have both services
+        /// say H.264 here or invent a word.
+        H264 = "H264",
+    }
+
+    /// `tt:H264Profile`
+    H264Profile {
+        /// Baseline.
+        Baseline = "Baseline",
+        /// Main.
+        Main = "Main",
+        /// Extended.
+        Extended = "Extended",
+        /// High.
+        High = "High",
+    }
+
+    /// `tt:AudioEncoding`
+    AudioEncoding {
+        /// G.711, either law.
+        G711 = "G711",
+        /// G.726.
+        G726 = "G726",
+        /// AAC.
+        Aac = "AAC",
+    }
+
+    /// `tt:StreamType`
+    StreamType {
+        /// To one receiver.
+        RtpUnicast = "RTP-Unicast",
+        /// To a group.
+        RtpMulticast = "RTP-Multicast",
+    }
+
+    /// `tt:TransportProtocol`
+    TransportProtocol {
+        /// RTP over UDP.
+        Udp = "UDP",
+        /// Deprecated in the schema.
+        Tcp = "TCP",
+        /// RTP interleaved in the RTSP connection.
+        Rtsp = "RTSP",
+        /// RTSP over HTTP.
+        Http = "HTTP",
+    }
+
+    /// `tt:MoveStatus`
+    MoveStatus {
+        /// Still.
+        Idle = "IDLE",
+        /// On the move.
+        Moving = "MOVING",
+        /// The device does not know.
+        Unknown = "UNKNOWN",
+    }
+
+    /// `tt:RotateMode`
+    RotateMode {
+        /// Picture as it comes from the sensor.
+        Off = "OFF",
+        /// Turned.
+        On = "ON",
+        /// The device decides.
+        Auto = "AUTO",
+    }
+
+    /// `tt:IrCutFilterMode`
+    IrCutFilterMode {
+        /// Filter in front of the sensor: day.
+        On = "ON",
+        /// Away: night.
+        Off = "OFF",
+        /// The device decides.
+        Auto = "AUTO",
+    }
+
+    /// `tt:IPType`
+    IpType {
+        /// IPv4.
+        V4 = "IPv4",
+        /// IPv6.
+        V6 = "IPv6",
+    }
+}
+
+record! {
+    /// `tt:Time`
+    #[derive(Copy)]
+    Time in TT {
+        /// 0 to 23.
+        hour: i32 = elem "Hour",
+        /// 0 to 59.
+        minute: i32 = elem "Minute",
+        /// 0 to 60.
+        second: i32 = elem "Second",
+    }
+
+    /// `tt:Date`
+    #[derive(Copy)]
+    Date in TT {
+        /// Four digits.
+        year: i32 = elem "Year",
+        /// 1 to 12.
+        month: i32 = elem "Month",
+        /// 1 to 31.
+        day: i32 = elem "Day",
+    }
+
+    /// `tt:DateTime`
+    #[derive(Copy)]
+    DateTime in TT {
+        /// Time of day.
+        time: Time = elem "Time",
+        /// Date.
+        date: Date = elem "Date",
+    }
+
+    /// `tt:TimeZone`
+    TimeZone in TT {
+        /// POSIX 1003.1 form, such as `CST-8`.
+        tz: String = elem "TZ" or String::new(),
+    }
+
+    /// `tt:SystemDateTime`
+    SystemDateTime in TT {
+        /// Who keeps the clock.
+        date_time_type: SetDateTimeType = elem "DateTimeType" or SetDateTimeType::Manual,
+        /// Whether daylight saving is applied.
+        daylight_savings: bool = elem "DaylightSavings" or false,
+        /// Time zone.
+        time_zone: Option<TimeZone> = elem "TimeZone",
+        /// Now, in UTC.
+        utc: Option<DateTime> = elem "UTCDateTime",
+        /// Now, in the camera's own zone.
+        local: Option<DateTime> = elem "LocalDateTime",
+    }
+
+    /// `tt:OnvifVersion`
+    #[derive(Copy)]
+    OnvifVersion in TT {
+        /// Major.
+        major: i32 = elem "Major",
+        /// Minor, two digits: 2.40 is 2 and 40.
+        minor: i32 = elem "Minor",
+    }
+
+    /// `tt:FloatRange`
+    #[derive(Copy)]
+    FloatRange in TT {
+        /// Least value.
+        min: f32 = elem "Min",
+        /// Greatest value.
+        max: f32 = elem "Max",
+    }
+
+    /// `tt:DurationRange`
+    #[derive(Copy)]
+    DurationRange in TT {
+        /// Shortest.
+        min: Duration = elem "Min",
+        /// Longest.
+        max: Duration = elem "Max",
+    }
+
+    /// `tt:VideoResolution`
+    #[derive(Copy, Eq)]
+    VideoResolution in TT {
+        /// Pixels.
+        width: i32 = elem "Width",
+        /// Pixels.
+        height: i32 = elem "Height",
+    }
+
+    /// `tt:IntRectangle`
+    #[derive(Copy, Eq)]
+    IntRectangle in TT {
+        /// Pixels from the left.
+        x: i32 = attr "x",
+        /// Pixels from the top.
+        y: i32 = attr "y",
+        /// Pixels.
+        width: i32 = attr "width",
+        /// Pixels.
+        height: i32 = attr "height",
+    }
+
+    /// `tt:Rotate`
+    Rotate in TT {
+        /// Whether the picture is turned.
+        mode: RotateMode = elem "Mode",
+        /// Clockwise degrees; 180 if absent.
+        degree: Option<i32> = elem "Degree",
+    }
+
+    /// `tt:VideoSourceConfigurationExtension`
+    VideoSourceConfigurationExtension in TT {
+        /// Rotation, where the device can.
+        rotate: Option<Rotate> = elem "Rotate",
+    }
+
+    /// `tt:VideoSourceConfiguration`
+    VideoSourceConfiguration in TT {
+        /// Identifies it.
+        token: String = attr "token",
+        /// For people.
+        name: String = elem "Name" or String::new(),
+        /// How many profiles use it.
+        use_count: i32 = elem "UseCount" or 0,
+        /// The video source: what we call a channel.
+        source_token: String = elem "SourceToken",
+        /// The part of the source that is used.
+        bounds: IntRectangle = elem "Bounds" or IntRectangle { x: 0, y: 0, width: 0, height: 0 },
+        /// Rotation.
+        extension: Option<VideoSourceConfigurationExtension> = elem "Extension",
+    }
+
+    /// `tt:AudioSourceConfiguration`
+    AudioSourceConfiguration in TT {
+        /// Identifies it.
+        token: String = attr "token",
+        /// For people.
+        name: String = elem "Name" or String::new(),
+        /// How many profiles use it.
+        use_count: i32 = elem "UseCount" or 0,
+        /// The microphone.
+        source_token: String = elem "SourceToken",
+    }
+
+    /// `tt:VideoRateControl`
+    #[derive(Copy, Eq)]
+    VideoRateControl in TT {
+        /// Frames per second.
+        frame_rate_limit: i32 = elem "FrameRateLimit" or 0,
+        /// 1 encodes each frame, 2 every other.
+        encoding_interval: i32 = elem "EncodingInterval" or 1,
+        /// kbit/s.
+        bitrate_limit: i32 = elem "BitrateLimit" or 0,
+    }
+
+    /// `tt:H264Configuration`
+    H264Configuration in TT {
+        /// Frames from one key frame to the next.
+        gov_length: i32 = elem "GovLength" or 0,
+        /// Profile.
+        profile: H264Profile = elem "H264Profile" or H264Profile::Main,
+    }
+
+    /// `tt:IPAddress`
+    IpAddress in TT {
+        /// Which of the two is filled.
+        kind: IpType = elem "Type",
+        /// Dotted.
+        v4: Option<String> = elem "IPv4Address",
+        /// With colons.
+        v6: Option<String> = elem "IPv6Address",
+    }
+
+    /// `tt:MulticastConfiguration`
+    MulticastConfiguration in TT {
+        /// Group.
+        address: IpAddress = elem "Address",
+        /// UDP port, 0 when unused.
+        port: i32 = elem "Port",
+        /// Hops.
+        ttl: i32 = elem "TTL",
+        /// Whether it sends without being asked.
+        auto_start: bool = elem "AutoStart",
+    }
+
+    /// `tt:VideoEncoderConfiguration`
+    VideoEncoderConfiguration in TT {
+        /// Identifies it.
+        token: String = attr "token",
+        /// For people.
+        name: String = elem "Name" or String::new(),
+        /// How many profiles use it.
+        use_count: i32 = elem "UseCount" or 0,
+        /// Codec.
+        encoding: VideoEncoding = elem "Encoding",
+        /// Picture size.
+        resolution: VideoResolution = elem "Resolution",
+        /// Relative, in the range of the options.
+        quality: f32 = elem "Quality" or 0.0,
+        /// Frame and bit rate.
+        rate_control: Option<VideoRateControl> = elem "RateControl",
+        /// For H.264.
+        h264: Option<H264Configuration> = elem "H264",
+        /// Demanded by the schema; some cameras have none.
+        multicast: Option<MulticastConfiguration> = elem "Multicast",
+        /// Of the RTSP session.
+        session_timeout: Duration = elem "SessionTimeout" or Duration::from_secs(60),
+    }
+
+    /// `tt:AudioEncoderConfiguration`
+    AudioEncoderConfiguration in TT {
+        /// Identifies it.
+        token: String = attr "token",
+        /// For people.
+        name: String = elem "Name" or String::new(),
+        /// How many profiles use it.
+        use_count: i32 = elem "UseCount" or 0,
+        /// Codec.
+        encoding: AudioEncoding = elem "Encoding",
+        /// kbit/s.
+        bitrate: i32 = elem "Bitrate" or 0,
+        /// kHz.
+        sample_rate: i32 = elem "SampleRate" or 0,
+        /// Demanded by the schema; some cameras have none.
+        multicast: Option<MulticastConfiguration> = elem "Multicast",
+        /// Of the RTSP session.
+        session_timeout: Duration = elem "SessionTimeout" or Duration::from_secs(60),
+    }
+
+    /// `tt:Vector2D`: pan and tilt as position, translation or velocity.
+    Vector2D in TT {
+        /// Pan; right is positive in the generic spaces.
+        x: f32 = attr "x",
+        /// Tilt; up is positive in the generic spaces.
+        y: f32 = attr "y",
+        /// URI of the coordinate space; the configuration's default if absent.
+        space: Option<String> = attr "space",
+    }
+
+    /// `tt:Vector1D`: zoom as position, translation or velocity.
+    Vector1D in TT {
+        /// In is positive.
+        x: f32 = attr "x",
+        /// URI of the coordinate space; the configuration's default if absent.
+        space: Option<String> = attr "space",
+    }
+
+    /// `tt:PTZVector`
+    #[derive(Default)]
+    PtzVector in TT {
+        /// Pan and tilt, if they are meant.
+        pan_tilt: Option<Vector2D> = elem "PanTilt",
+        /// Zoom, if it is meant.
+        zoom: Option<Vector1D> = elem "Zoom",
+    }
+
+    /// `tt:PTZSpeed`
+    #[derive(Default)]
+    PtzSpeed in TT {
+        /// Pan and tilt, if they are meant.
+        pan_tilt: Option<Vector2D> = elem "PanTilt",
+        /// Zoom, if it is meant.
+        zoom: Option<Vector1D> = elem "Zoom",
+    }
+
+    /// `tt:PTZMoveStatus`
+    PtzMoveStatus in TT {
+        /// Of pan and tilt.
+        pan_tilt: Option<MoveStatus> = elem "PanTilt",
+        /// Of zoom.
+        zoom: Option<MoveStatus> = elem "Zoom",
+    }
+
+    /// `tt:PTZStatus`
+    PtzStatus in TT {
+        /// Where it looks, if the device knows.
+        position: Option<PtzVector> = elem "Position",
+        /// Whether it moves.
+        move_status: Option<PtzMoveStatus> = elem "MoveStatus",
+        /// Text of a fault of the motor.
+        error: Option<String> = elem "Error",
+        /// `xs:dateTime` of the position.
+        utc_time: String = elem "UtcTime" or String::new(),
+    }
+
+    /// `tt:Space2DDescription`
+    Space2DDescription in TT {
+        /// Which space.
+        uri: String = elem "URI",
+        /// Range of pan.
+        x_range: FloatRange = elem "XRange",
+        /// Range of tilt.
+        y_range: FloatRange = elem "YRange",
+    }
+
+    /// `tt:Space1DDescription`
+    Space1DDescription in TT {
+        /// Which space.
+        uri: String = elem "URI",
+        /// Range of zoom or speed.
+        x_range: FloatRange = elem "XRange",
+    }
+
+    /// `tt:PTZSpaces`: which coordinates the device takes.
+    #[derive(Default)]
+    PtzSpaces in TT {
+        /// For AbsoluteMove.
+        absolute_pan_tilt: Vec<Space2DDescription> = elem "AbsolutePanTiltPositionSpace",
+        /// For AbsoluteMove.
+        absolute_zoom: Vec<Space1DDescription> = elem "AbsoluteZoomPositionSpace",
+        /// For RelativeMove.
+        relative_pan_tilt: Vec<Space2DDescription> = elem "RelativePanTiltTranslationSpace",
+        /// For RelativeMove.
+        relative_zoom: Vec<Space1DDescription> = elem "RelativeZoomTranslationSpace",
+        /// For ContinuousMove.
+        continuous_pan_tilt: Vec<Space2DDescription> = elem "ContinuousPanTiltVelocitySpace",
+        /// For ContinuousMove.
+        continuous_zoom: Vec<Space1DDescription> = elem "ContinuousZoomVelocitySpace",
+        /// Of absolute and relative moves.
+        pan_tilt_speed: Vec<Space1DDescription> = elem "PanTiltSpeedSpace",
+        /// Of absolute and relative moves.
+        zoom_speed: Vec<Space1DDescription> = elem "ZoomSpeedSpace",
+    }
+
+    /// `tt:PTZNode`
+    PtzNode in TT {
+        /// Identifies it.
+        token: String = attr "token",
+        /// Whether the home position is fixed.
+        fixed_home_position: Option<bool> = attr "FixedHomePosition",
+        /// For people.
+        name: Option<String> = elem "Name",
+        /// Coordinates it takes.
+        supported_spaces: PtzSpaces = elem "SupportedPTZSpaces" or PtzSpaces::default(),
+        /// How many presets it keeps.
+        maximum_number_of_presets: i32 = elem "MaximumNumberOfPresets" or 0,
+        /// Whether it has a home position.
+        home_supported: bool = elem "HomeSupported" or false,
+        /// Names of auxiliary commands.
+        auxiliary_commands: Vec<String> = elem "AuxiliaryCommands",
+    }
+
+    /// `tt:PanTiltLimits`
+    PanTiltLimits in TT {
+        /// Range and its space.
+        range: Space2DDescription = elem "Range",
+    }
+
+    /// `tt:ZoomLimits`
+    ZoomLimits in TT {
+        /// Range and its space.
+        range: Space1DDescription = elem "Range",
+    }
+
+    /// `tt:PTZConfiguration`
+    PtzConfiguration in TT {
+        /// Identifies it.
+        token: String = attr "token",
+        /// For people.
+        name: String = elem "Name" or String::new(),
+        /// How many profiles use it.
+        use_count: i32 = elem "UseCount" or 0,
+        /// The node it moves.
+        node_token: String = elem "NodeToken" or String::new(),
+        /// Default space; the odd spelling is the schema's.
+        default_absolute_pan_tilt: Option<String> = elem "DefaultAbsolutePantTiltPositionSpace",
+        /// Default space.
+        default_absolute_zoom: Option<String> = elem "DefaultAbsoluteZoomPositionSpace",
+        /// Default space.
+        default_relative_pan_tilt: Option<String> = elem "DefaultRelativePanTiltTranslationSpace",
+        /// Default space.
+        default_relative_zoom: Option<String> = elem "DefaultRelativeZoomTranslationSpace",
+        /// Default space.
+        default_continuous_pan_tilt: Option<String> = elem "DefaultContinuousPanTiltVelocitySpace",
+        /// Default space.
+        default_continuous_zoom: Option<String> = elem "DefaultContinuousZoomVelocitySpace",
+        /// Speed when a move names none.
+        default_speed: Option<PtzSpeed> = elem "DefaultPTZSpeed",
+        /// When a continuous move that names no timeout stops.
+        default_timeout: Option<Duration> = elem "DefaultPTZTimeout",
+        /// Ends of travel.
+        pan_tilt_limits: Option<PanTiltLimits> = elem "PanTiltLimits",
+        /// Ends of travel.
+        zoom_limits: Option<ZoomLimits> = elem "ZoomLimits",
+    }
+
+    /// `tt:PTZConfigurationOptions`
+    PtzConfigurationOptions in TT {
+        /// Coordinates it takes.
+        spaces: PtzSpaces = elem "Spaces",
+        /// Timeouts it takes.
+        timeout: DurationRange = elem "PTZTimeout"
+            or DurationRange { min: Duration::ZERO, max: Duration::from_secs(60) },
+    }
+
+    /// `tt:Profile`: a ready combination of source, encoder and motor; what we call a stream.
+    Profile in TT {
+        /// Identifies it.
+        token: String = attr "token",
+        /// Whether it can be deleted.
+        fixed: Option<bool> = attr "fixed",
+        /// For people.
+        name: String = elem "Name" or String::new(),
+        /// Where the picture comes from.
+        video_source: Option<VideoSourceConfiguration> = elem "VideoSourceConfiguration",
+        /// Where the sound comes from.
+        audio_source: Option<AudioSourceConfiguration> = elem "AudioSourceConfiguration",
+        /// How the picture is encoded.
+        video_encoder: Option<VideoEncoderConfiguration> = elem "VideoEncoderConfiguration",
+        /// How the sound is encoded.
+        audio_encoder: Option<AudioEncoderConfiguration> = elem "AudioEncoderConfiguration",
+        /// What moves the camera.
+        ptz: Option<PtzConfiguration> = elem "PTZConfiguration",
+    }
+
+    /// `tt:VideoSource`
+    VideoSource in TT {
+        /// Identifies it.
+        token: String = attr "token",
+        /// Frames per second.
+        framerate: f32 = elem "Framerate" or 0.0,
+        /// Of the sensor.
+        resolution: VideoResolution = elem "Resolution" or VideoResolution { width: 0, height: 0 },
+    }
+
+    /// `tt:Transport`
+    Transport in TT {
+        /// How media travels.
+        protocol: TransportProtocol = elem "Protocol",
+    }
+
+    /// `tt:StreamSetup`
+    StreamSetup in TT {
+        /// To one or many.
+        stream: StreamType = elem "Stream",
+        /// How media travels.
+        transport: Transport = elem "Transport",
+    }
+
+    /// `tt:MediaUri`
+    MediaUri in TT {
+        /// Address.
+        uri: String = elem "Uri",
+        /// Whether one connection uses it up.
+        invalid_after_connect: bool = elem "InvalidAfterConnect" or false,
+        /// Whether a restart of the camera ends it.
+        invalid_after_reboot: bool = elem "InvalidAfterReboot" or false,
+        /// How long it holds; zero is for ever.
+        timeout: Duration = elem "Timeout" or Duration::ZERO,
+    }
+
+    /// `tt:ImagingSettings20`
+    #[derive(Default)]
+    ImagingSettings in TT {
+        /// In the device's range.
+        brightness: Option<f32> = elem "Brightness",
+        /// In the device's range.
+        color_saturation: Option<f32> = elem "ColorSaturation",
+        /// In the device's range.
+        contrast: Option<f32> = elem "Contrast",
+        /// Day and night.
+        ir_cut_filter: Option<IrCutFilterMode> = elem "IrCutFilter",
+        /// In the device's range.
+        sharpness: Option<f32> = elem "Sharpness",
+    }
+
+    /// `tt:ImagingOptions20`
+    #[derive(Default)]
+    ImagingOptions in TT {
+        /// Range.
+        brightness: Option<FloatRange> = elem "Brightness",
+        /// Range.
+        color_saturation: Option<FloatRange> = elem "ColorSaturation",
+        /// Range.
+        contrast: Option<FloatRange> = elem "Contrast",
+        /// Modes it has.
+        ir_cut_filter_modes: Vec<IrCutFilterMode> = elem "IrCutFilterModes",
+        /// Range.
+        sharpness: Option<FloatRange> = elem "Sharpness",
+    }
+
+    /// `tt:MoveOptions20`: what focus can be moved by; empty for a fixed lens.
+    #[derive(Default)]
+    MoveOptions in TT {
+        /// Range of focus velocity.
+        continuous: Option<ContinuousFocusOptions> = elem "Continuous",
+    }
+
+    /// `tt:ContinuousFocusOptions`
+    ContinuousFocusOptions in TT {
+        /// Range of focus velocity.
+        speed: FloatRange = elem "Speed",
+    }
+
+    /// `tt:Scope`
+    Scope in TT {
+        /// `Fixed` or `Configurable`.
+        definition: String = elem "ScopeDef" or "Fixed".to_owned(),
+        /// URI, such as `onvif://www.onvif.org/name/Courtyard`.
+        item: String = elem "ScopeItem",
+    }
+
+    /// `tt:HostnameInformation`
+    HostnameInformation in TT {
+        /// Whether DHCP gave it.
+        from_dhcp: bool = elem "FromDHCP" or false,
+        /// Name.
+        name: Option<String> = elem "Name",
+    }
+
+    /// `tt:NetworkInterfaceInfo`
+    NetworkInterfaceInfo in TT {
+        /// Such as `eth0`.
+        name: Option<String> = elem "Name",
+        /// MAC address, written in pairs.
+        hw_address: String = elem "HwAddress" or String::new(),
+        /// Bytes.
+        mtu: Option<i32> = elem "MTU",
+    }
+
+    /// `tt:PrefixedIPv4Address`
+    PrefixedIpv4Address in TT {
+        /// Dotted.
+        address: String = elem "Address",
+        /// Bits of the network.
+        prefix_length: i32 = elem "PrefixLength" or 32,
+    }
+
+    /// `tt:IPv4Configuration`
+    Ipv4Configuration in TT {
+        /// Set by hand.
+        manual: Vec<PrefixedIpv4Address> = elem "Manual",
+        /// 169.254/16.
+        link_local: Option<PrefixedIpv4Address> = elem "LinkLocal",
+        /// Given by DHCP.
+        from_dhcp: Option<PrefixedIpv4Address> = elem "FromDHCP",
+        /// Whether DHCP is asked.
+        dhcp: bool = elem "DHCP" or false,
+    }
+
+    /// `tt:IPv4NetworkInterface`
+    Ipv4NetworkInterface in TT {
+        /// Whether IPv4 is on.
+        enabled: bool = elem "Enabled" or true,
+        /// Addresses.
+        config: Ipv4Configuration = elem "Config",
+    }
+
+    /// `tt:NetworkInterface`
+    NetworkInterface in TT {
+        /// Identifies it.
+        token: String = attr "token",
+        /// Whether it is on.
+        enabled: bool = elem "Enabled" or true,
+        /// Name and MAC address.
+        info: Option<NetworkInterfaceInfo> = elem "Info",
+        /// IPv4 part.
+        ipv4: Option<Ipv4NetworkInterface> = elem "IPv4",
+    }
+
+    /// `tt:User`
+    User in TT {
+        /// Name.
+        username: String = elem "Username",
+        /// `Administrator`, `Operator`, `User` or `Anonymous`.
+        user_level: String = elem "UserLevel" or "User".to_owned(),
+    }
+
+    /// `tt:NetworkCapabilities`
+    #[derive(Default)]
+    NetworkCapabilities in TT {
+        /// Filter by address.
+        ip_filter: Option<bool> = elem "IPFilter",
+        /// Zero configuration.
+        zero_configuration: Option<bool> = elem "ZeroConfiguration",
+        /// IPv6.
+        ip_version6: Option<bool> = elem "IPVersion6",
+        /// Dynamic DNS.
+        dyn_dns: Option<bool> = elem "DynDNS",
+    }
+
+    /// `tt:SystemCapabilities`
+    SystemCapabilities in TT {
+        /// WS-Discovery resolve.
+        discovery_resolve: bool = elem "DiscoveryResolve" or false,
+        /// WS-Discovery bye.
+        discovery_bye: bool = elem "DiscoveryBye" or false,
+        /// Remote discovery.
+        remote_discovery: bool = elem "RemoteDiscovery" or false,
+        /// Backup over MTOM.
+        system_backup: bool = elem "SystemBackup" or false,
+        /// Log over MTOM.
+        system_logging: bool = elem "SystemLogging" or false,
+        /// Firmware over MTOM.
+        firmware_upgrade: bool = elem "FirmwareUpgrade" or false,
+        /// ONVIF versions, newest first.
+        supported_versions: Vec<OnvifVersion> = elem "SupportedVersions",
+    }
+
+    /// `tt:DeviceCapabilities`
+    DeviceCapabilities in TT {
+        /// Address of the device service.
+        xaddr: String = elem "XAddr",
+        /// Network.
+        network: Option<NetworkCapabilities> = elem "Network",
+        /// System.
+        system: Option<SystemCapabilities> = elem "System",
+    }
+
+    /// `tt:RealTimeStreamingCapabilities`
+    #[derive(Default)]
+    StreamingCapabilities in TT {
+        /// Multicast.
+        rtp_multicast: Option<bool> = elem "RTPMulticast",
+        /// RTP over TCP, deprecated.
+        rtp_tcp: Option<bool> = elem "RTP_TCP",
+        /// RTP interleaved in RTSP.
+        rtp_rtsp_tcp: Option<bool> = elem "RTP_RTSP_TCP",
+    }
+
+    /// `tt:MediaCapabilities`
+    MediaCapabilities in TT {
+        /// Address of the media service.
+        xaddr: String = elem "XAddr",
+        /// Ways of streaming.
+        streaming: StreamingCapabilities = elem "StreamingCapabilities"
+            or StreamingCapabilities::default(),
+    }
+
+    /// `tt:PTZCapabilities`, `tt:ImagingCapabilities`: a service with no more than an address.
+    ServiceAddress in TT {
+        /// Address of the service.
+        xaddr: String = elem "XAddr",
+    }
+
+    /// `tt:Capabilities`
+    #[derive(Default)]
+    Capabilities in TT {
+        /// Device management.
+        device: Option<DeviceCapabilities> = elem "Device",
+        /// Imaging service.
+        imaging: Option<ServiceAddress> = elem "Imaging",
+        /// Media service.
+        media: Option<MediaCapabilities> = elem "Media",
+        /// PTZ service.
+        ptz: Option<ServiceAddress> = elem "PTZ",
+    }
+}
