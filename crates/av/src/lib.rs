@@ -20,4 +20,7 @@ mod track;
 
 pub use frame::Frame;
 pub use time::{Ticks, UnixMicros};
-pub use track::{AacParameters, CodecKind, CodecParameters, G711Law, G711Parameters, H264Parameters, H265Parameters, MediaKind, Track, TrackId};
+pub use track::{
+    AacParameters, CodecKind, CodecParameters, G711Law, G711Parameters, H264Parameters, H265Parameters, MediaKind,
+    Track, TrackId,
+};

@@ -1,1 +1,4 @@
 //! Containers: how frames are packed into tags, boxes and packets.
+
+pub mod amf0;
+pub mod flv;

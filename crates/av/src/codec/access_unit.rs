@@ -1,0 +1,265 @@
+//! From the NAL units of one picture to a [`Frame`](crate::Frame)'s payload, for both video codecs.
+
+use bytes::{Bytes, BytesMut};
+
+use super::{Error, h264, h265, nal};
+use crate::{CodecKind, CodecParameters};
+
+/// Largest access unit: an 8K intra picture at a lavish rate has about 8 MB. A larger one is refused.
+pub const ACCESS_UNIT_MAX: usize = 16 << 20;
+
+/// Most picture parameter sets besides the first; a further one replaces the oldest.
+const MORE_PPS_MAX: usize = 16;
+
+/// What a NAL unit is to an access unit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// A slice; of a picture where decoding can start, or not.
+    Slice { key: bool },
+    /// Parameter sets travel beside the frames.
+    Vps,
+    /// See [`Role::Vps`].
+    Sps,
+    /// See [`Role::Vps`].
+    Pps,
+    /// Delimiters, fillers and ends of sequence say nothing that a container does not.
+    Dropped,
+    /// Kept in place: SEI and what is reserved.
+    Kept,
+}
+
+pub(crate) fn role(codec: CodecKind, unit: &[u8]) -> Role {
+    match codec {
+        CodecKind::H265 => match h265::unit_type(unit) {
+            // A base decoder ignores further layers (§F), and their parameter sets reuse identifiers.
+            _ if h265::layer_id(unit) > 0 => Role::Dropped,
+            kind @ 0..=31 => Role::Slice { key: h265::nal_type::is_irap(kind) },
+            h265::nal_type::VPS => Role::Vps,
+            h265::nal_type::SPS => Role::Sps,
+            h265::nal_type::PPS => Role::Pps,
+            h265::nal_type::AUD..=h265::nal_type::FILLER => Role::Dropped,
+            _ => Role::Kept,
+        },
+        _ => match h264::unit_type(unit) {
+            h264::nal_type::IDR => Role::Slice { key: true },
+            1..=4 => Role::Slice { key: false },
+            h264::nal_type::SPS => Role::Sps,
+            h264::nal_type::PPS => Role::Pps,
+            h264::nal_type::AUD..=h264::nal_type::SPS_EXTENSION => Role::Dropped,
+            _ => Role::Kept,
+        },
+    }
+}
+
+/// One access unit in the form of [`Frame::data`](crate::Frame::data).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessUnit {
+    /// Length-prefixed NAL units without parameter sets and delimiters; at least one slice.
+    pub data: Bytes,
+    /// An IDR or IRAP picture.
+    pub key: bool,
+    /// New parameters, to be announced before this unit, when they differ from those before.
+    pub parameters: Option<CodecParameters>,
+}
+
+/// Collects the NAL units of access units: parameter sets go aside, the rest is length-prefixed.
+///
+/// It keeps the parameter sets from one access unit to the next. A stream may use several picture
+/// parameter sets where [`CodecParameters`] hold one; the others are repeated in front of each key
+/// picture, which is the in-band form of ISO/IEC 14496-15 (`avc3`, `hev1`) and known to every decoder.
+///
+/// ```
+/// use av::{CodecKind, codec::access_unit::AccessUnitBuilder};
+/// let mut builder = AccessUnitBuilder::new(CodecKind::H264);
+/// builder.push(&[0x09, 0xF0])?; // a delimiter is left out
+/// builder.push(&[0x41, 0x9A, 0x01])?;
+/// let unit = builder.finish()?.expect("it has a slice");
+/// assert_eq!(&unit.data[..], [0, 0, 0, 3, 0x41, 0x9A, 0x01]);
+/// assert!(!unit.key);
+/// # Ok::<(), av::codec::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct AccessUnitBuilder {
+    codec: CodecKind,
+    vps: Option<Bytes>,
+    sps: Option<Bytes>,
+    pps: Option<Bytes>,
+    /// The other picture parameter sets, by identifier.
+    more_pps: Vec<(u8, Bytes)>,
+    more_changed: bool,
+    /// The sets changed since `current` was made of them.
+    changed: bool,
+    current: Option<CodecParameters>,
+    data: BytesMut,
+    slices: bool,
+    key: bool,
+}
+
+impl AccessUnitBuilder {
+    /// Starts without parameters.
+    ///
+    /// # Panics
+    /// If the codec is not a video codec.
+    pub fn new(codec: CodecKind) -> Self {
+        assert!(matches!(codec, CodecKind::H264 | CodecKind::H265), "{codec:?} has no NAL units");
+        AccessUnitBuilder {
+            codec,
+            vps: None,
+            sps: None,
+            pps: None,
+            more_pps: Vec::new(),
+            more_changed: false,
+            changed: false,
+            current: None,
+            data: BytesMut::new(),
+            slices: false,
+            key: false,
+        }
+    }
+
+    /// The parameters announced last.
+    pub fn parameters(&self) -> Option<&CodecParameters> {
+        self.current.as_ref()
+    }
+
+    /// Whether a slice of the open access unit was pushed.
+    pub fn has_slice(&self) -> bool {
+        self.slices
+    }
+
+    /// Whether `unit` belongs to the access unit after the open one, so that
+    /// [`finish`](AccessUnitBuilder::finish) is due before it is pushed. Streams with a marker
+    /// (RTP) or a container need not ask.
+    pub fn is_complete_before(&self, unit: &[u8]) -> bool {
+        self.slices
+            && match self.codec {
+                CodecKind::H265 => h265::starts_access_unit(unit),
+                _ => h264::starts_access_unit(unit),
+            }
+    }
+
+    /// Adds one NAL unit, without start code or length. Empty units are ignored.
+    ///
+    /// # Errors
+    /// When the access unit exceeds [`ACCESS_UNIT_MAX`] or a parameter set is malformed; the unit
+    /// pushed is left out and the builder stays usable.
+    pub fn push(&mut self, unit: &[u8]) -> Result<(), Error> {
+        if unit.is_empty() {
+            return Ok(());
+        }
+        match role(self.codec, unit) {
+            Role::Vps => Self::replace(&mut self.vps, unit, &mut self.changed),
+            Role::Sps => {
+                match self.codec {
+                    CodecKind::H265 => h265::Sps::parse(unit).map(drop)?,
+                    _ => h264::Sps::parse(unit).map(drop)?,
+                }
+                Self::replace(&mut self.sps, unit, &mut self.changed);
+            }
+            Role::Pps => self.push_pps(unit)?,
+            Role::Dropped => {}
+            role @ (Role::Slice { .. } | Role::Kept) => {
+                if self.data.len() + nal::LENGTH_SIZE + unit.len() > ACCESS_UNIT_MAX {
+                    return Err(Error::TooLarge { what: "access unit", max: ACCESS_UNIT_MAX });
+                }
+                nal::put_length_prefixed(&mut self.data, unit);
+                if let Role::Slice { key } = role {
+                    self.slices = true;
+                    self.key |= key;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn replace(slot: &mut Option<Bytes>, unit: &[u8], changed: &mut bool) {
+        // Most cameras repeat the same sets before each key frame: no allocation for those.
+        if slot.as_deref() != Some(unit) {
+            *slot = Some(Bytes::copy_from_slice(unit));
+            *changed = true;
+        }
+    }
+
+    fn pps_ids(&self, unit: &[u8]) -> Result<(u8, u8), Error> {
+        match self.codec {
+            CodecKind::H265 => h265::pps_ids(unit),
+            _ => h264::pps_ids(unit),
+        }
+    }
+
+    fn push_pps(&mut self, unit: &[u8]) -> Result<(), Error> {
+        let (id, sps_id) = self.pps_ids(unit)?;
+        let held = self.pps.as_deref().and_then(|pps| self.pps_ids(pps).ok());
+        match held {
+            // Another set of the same sequence stands beside the first; everything else takes its place.
+            Some((held, held_sps)) if held != id && held_sps == sps_id => {
+                let known = self.more_pps.iter().position(|(known, _)| *known == id);
+                if known.is_some_and(|at| self.more_pps[at].1 == unit) {
+                    return Ok(());
+                }
+                if let Some(at) = known.or((self.more_pps.len() == MORE_PPS_MAX).then_some(0)) {
+                    self.more_pps.remove(at);
+                }
+                self.more_pps.push((id, Bytes::copy_from_slice(unit)));
+                self.more_changed = true;
+            }
+            Some((_, held_sps)) if held_sps != sps_id => {
+                self.more_pps.clear();
+                Self::replace(&mut self.pps, unit, &mut self.changed);
+            }
+            _ => Self::replace(&mut self.pps, unit, &mut self.changed),
+        }
+        Ok(())
+    }
+
+    /// Takes what was pushed so far as an access unit; `None` when no slice was (parameter sets are
+    /// kept for the next, anything else is dropped).
+    ///
+    /// # Errors
+    /// When the parameter sets do not fit each other; the access unit is lost and the next begins.
+    pub fn finish(&mut self) -> Result<Option<AccessUnit>, Error> {
+        let mut data = std::mem::take(&mut self.data);
+        let (slices, key) = (std::mem::take(&mut self.slices), std::mem::take(&mut self.key));
+        if !slices {
+            return Ok(None);
+        }
+        let parameters = self.take_changed()?;
+        if (key || self.more_changed) && !self.more_pps.is_empty() {
+            let mut with_sets = BytesMut::with_capacity(data.len() + 256);
+            for (_, pps) in &self.more_pps {
+                nal::put_length_prefixed(&mut with_sets, pps);
+            }
+            with_sets.extend_from_slice(&data);
+            data = with_sets;
+            self.more_changed = false;
+        }
+        // Frames live in a ring for seconds: they do not keep the slack of a grown buffer.
+        let slack = data.capacity() - data.len();
+        let data = if slack > data.len() / 8 { Bytes::copy_from_slice(&data) } else { data.freeze() };
+        Ok(Some(AccessUnit { data, key, parameters }))
+    }
+
+    /// New parameters, if the sets pushed since the last call made some. [`finish`] does this;
+    /// by itself it serves sets that come apart from frames (SDP, `avcC`).
+    ///
+    /// # Errors
+    /// When the parameter sets do not fit each other.
+    ///
+    /// [`finish`]: AccessUnitBuilder::finish
+    pub fn take_changed(&mut self) -> Result<Option<CodecParameters>, Error> {
+        let (Some(sps), Some(pps), true) = (&self.sps, &self.pps, self.changed) else { return Ok(None) };
+        let made = match (self.codec, &self.vps) {
+            (CodecKind::H265, Some(vps)) => {
+                CodecParameters::H265(h265::parameters(vps.clone(), sps.clone(), pps.clone())?)
+            }
+            (CodecKind::H265, None) => return Ok(None),
+            _ => CodecParameters::H264(h264::parameters(sps.clone(), pps.clone())?),
+        };
+        self.changed = false;
+        if self.current.as_ref() == Some(&made) {
+            return Ok(None);
+        }
+        self.current = Some(made.clone());
+        Ok(Some(made))
+    }
+}
