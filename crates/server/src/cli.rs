@@ -1,0 +1,200 @@
+//! The command line: `fluorite serve` runs the server, the other commands talk to a running one.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "fluorite",
+    version,
+    about = "A camera cloud of your own, speaking the EZVIZ Open Platform API",
+    after_help = "First steps:
+  fluorite serve --trial             a server with two virtual cameras; prints a page to open
+  fluorite serve                     the same without cameras; prints the operator token once
+  export FLUORITE_TOKEN=...          the operator token, for the commands below
+  fluorite discover                  which cameras are in this network
+  fluorite attach http://192.168.1.20/onvif/device_service --user admin
+  fluorite app new                   an account with the appKey and appSecret that clients use
+
+`fluorite help COMMAND` says more about each."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server
+    Serve(Serve),
+    /// Attach a camera to the running server
+    Attach(Attach),
+    /// Detach a camera; its account loses it
+    Detach {
+        /// Serial of the device, 9 characters
+        serial: String,
+        /// Where the server is.
+        #[command(flatten)]
+        server: Remote,
+    },
+    /// List the attached devices
+    Devices {
+        /// Where the server is.
+        #[command(flatten)]
+        server: Remote,
+    },
+    /// Search the server's network for ONVIF cameras
+    Discover {
+        /// How long to wait for answers, in seconds
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=10))]
+        seconds: u32,
+        /// Where the server is.
+        #[command(flatten)]
+        server: Remote,
+    },
+    /// Applications: the appKey and appSecret that clients get tokens with
+    #[command(subcommand)]
+    App(AppCommand),
+    /// Who is watching and publishing
+    #[command(subcommand)]
+    Sessions(SessionsCommand),
+    /// Keys that play addresses are signed with
+    #[command(subcommand)]
+    Keys(KeysCommand),
+}
+
+/// `fluorite app …`
+#[derive(Debug, Subcommand)]
+pub enum AppCommand {
+    /// Make an account with an application; prints its secret, which is shown only now
+    New {
+        /// Where the server is.
+        #[command(flatten)]
+        server: Remote,
+    },
+}
+
+/// `fluorite sessions …`
+#[derive(Debug, Subcommand)]
+pub enum SessionsCommand {
+    /// List them
+    List {
+        /// Where the server is.
+        #[command(flatten)]
+        server: Remote,
+    },
+    /// End one
+    End {
+        /// Its number in the list
+        id: u64,
+        /// Where the server is.
+        #[command(flatten)]
+        server: Remote,
+    },
+}
+
+/// `fluorite keys …`
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Sign with a new key from now on; addresses signed before stay valid until they expire
+    Rotate {
+        /// Where the server is.
+        #[command(flatten)]
+        server: Remote,
+    },
+}
+
+/// `fluorite serve`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  fluorite serve --trial --tls       try it, with a phone's microphone and camera allowed
+  fluorite serve --config /etc/fluorite.toml --check-config
+  FLUORITE_DATA=/srv/fluorite FLUORITE_HTTP__LISTEN=127.0.0.1:8080 fluorite serve
+
+Without --config, fluorite.toml in the current folder is read if it exists.
+Signals: the first INT or TERM ends the server within 10 s, a second at once.")]
+pub struct Serve {
+    /// Start two virtual cameras, bound to a trial account, and print where to watch them
+    #[arg(long)]
+    pub trial: bool,
+    /// With --trial: serve TLS too, with a certificate made here
+    #[arg(long, requires = "trial")]
+    pub tls: bool,
+    /// Configuration file (TOML); see docs/fluorite.sample.toml
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Write addresses and secrets to this file (JSON, readable by you alone) once everything answers
+    #[arg(long, value_name = "PATH")]
+    pub ready_file: Option<PathBuf>,
+    /// Read the configuration, report what is wrong with it, and exit
+    #[arg(long)]
+    pub check_config: bool,
+    /// Print the configuration in force and where each value came from, and exit
+    #[arg(long)]
+    pub print_config: bool,
+}
+
+/// How a camera is spoken to.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum DriverName {
+    /// ONVIF for control, RTSP for media
+    Onvif,
+    /// RTSP alone
+    Rtsp,
+    /// The camera publishes RTMP to us
+    Push,
+}
+
+/// `fluorite attach`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  fluorite attach http://192.168.1.20/onvif/device_service --user admin --password file:/run/secrets/cam
+  fluorite attach --driver rtsp 'rtsp://192.168.1.30/main rtsp://192.168.1.30/sub' --user admin
+  fluorite attach --driver push --serial ENC000001 --name Encoder
+
+The server tries the camera before it answers. It prints the serial and the verification code with which
+an account then adds the device (device/add).")]
+pub struct Attach {
+    /// Address: of the ONVIF device service, or of the RTSP stream (main, and sub after a space)
+    #[arg(default_value = "")]
+    pub address: String,
+    /// How to speak to it
+    #[arg(long, value_enum, default_value = "onvif")]
+    pub driver: DriverName,
+    /// User name at the camera
+    #[arg(long)]
+    pub user: Option<String>,
+    /// Password at the camera, or file:PATH to read it from there; asked for when absent
+    #[arg(long, env = "FLUORITE_CAMERA_PASSWORD", hide_env_values = true)]
+    pub password: Option<String>,
+    /// Serial to give it, 9 characters of A-Z and 0-9; else the camera's own if it fits, else a new one
+    #[arg(long)]
+    pub serial: Option<String>,
+    /// Verification code to give it, 6 capital letters; else a new one
+    #[arg(long)]
+    pub validate_code: Option<String>,
+    /// Name
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Pull its picture all the time, not only while somebody watches
+    #[arg(long)]
+    pub keep_live: bool,
+    /// Where the server is.
+    #[command(flatten)]
+    pub server: Remote,
+}
+
+/// Which server to talk to, and as whom.
+#[derive(Debug, Args)]
+pub struct Remote {
+    /// Base address of the running server
+    #[arg(long, env = "FLUORITE_SERVER", default_value = "http://127.0.0.1:8080")]
+    pub server: String,
+    /// Operator token, printed at the server's first start
+    #[arg(long, env = "FLUORITE_TOKEN", hide_env_values = true)]
+    pub token: String,
+}
