@@ -5,4 +5,7 @@
 
 pub mod digest;
 pub mod onvif;
+pub mod rtp;
+pub mod rtsp;
+pub mod sdp;
 pub mod xml;
