@@ -33,6 +33,7 @@ case $goal in
     need '/usr/lib/*/gstreamer-1.0/libgstapp.so' gstreamer1.0-plugins-base
     need '/usr/lib/*/gstreamer-1.0/libgstlibav.so' gstreamer1.0-libav
     need rtmpdump rtmpdump
+    need ip iproute2
     need /usr/bin/python3 python3
     need '/usr/lib/python3/dist-packages/venv' python3-venv
     need '/usr/lib/python3*/ensurepip' python3-venv
