@@ -5,6 +5,7 @@
 
 pub mod digest;
 pub mod onvif;
+pub mod rtmp;
 pub mod rtp;
 pub mod rtsp;
 pub mod sdp;
