@@ -252,8 +252,8 @@ impl StreamWriter {
         async move {
             // An error means that the stream itself is gone, which nobody watches either.
             while viewers.wait_for(|n| *n == 0).await.is_ok() {
-                let watched_again = async { viewers.wait_for(|n| *n > 0).await.is_ok() };
-                if tokio::time::timeout(linger, watched_again).await.is_err() {
+                // Any change begins the wait anew: a viewer who came and left again counts too.
+                if tokio::time::timeout(linger, viewers.changed()).await.is_err() {
                     return;
                 }
             }
