@@ -6,11 +6,13 @@
 //!
 //! | Module | Follows |
 //! |---|---|
+//! | [`codec::access_unit`], [`codec::nal`] | Annex B of both; ISO/IEC 14496-15 §5.3.3 |
 //! | [`codec::h264`] | ITU-T H.264 (08/2021) §7.3; ISO/IEC 14496-15 §5.3 (`avcC`) |
 //! | [`codec::h265`] | ITU-T H.265 (08/2021) §7.3; ISO/IEC 14496-15 §8.3 (`hvcC`) |
 //! | [`codec::aac`] | ISO/IEC 14496-3 §1.6 (AudioSpecificConfig) |
 //! | [`codec::g711`] | ITU-T G.711 |
 //! | [`container::flv`] | Adobe FLV 10.1, Enhanced RTMP v2 |
+//! | [`container::amf0`] | Adobe AMF0 |
 
 pub mod codec;
 pub mod container;

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::codec::{aac, h264, h265};
+
 /// Number of a track within its stream; by convention 0 is video and 1 is audio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TrackId(pub u8);
@@ -85,6 +87,21 @@ impl CodecParameters {
             CodecParameters::Aac(_) => CodecKind::Aac,
             CodecParameters::G711(_) => CodecKind::G711,
         }
+    }
+
+    /// The `codecs` value of RFC 6381, such as `avc1.42E01F`, `hvc1.1.6.L93.B0` or `mp4a.40.2`; G.711
+    /// by its ISO-BMFF sample entry, `alaw` or `ulaw`. `None` if the parameters do not parse, which
+    /// those made by [`codec`](crate::codec) do.
+    pub fn codec_string(&self) -> Option<String> {
+        Some(match self {
+            CodecParameters::H264(parameters) => h264::Sps::parse(&parameters.sps).ok()?.codec_string(),
+            CodecParameters::H265(parameters) => h265::Sps::parse(&parameters.sps).ok()?.codec_string(),
+            CodecParameters::Aac(parameters) => {
+                aac::AudioSpecificConfig::parse(&parameters.config).ok()?.codec_string()
+            }
+            CodecParameters::G711(G711Parameters { law: G711Law::A, .. }) => "alaw".to_owned(),
+            CodecParameters::G711(G711Parameters { law: G711Law::Mu, .. }) => "ulaw".to_owned(),
+        })
     }
 }
 

@@ -263,3 +263,116 @@ impl AccessUnitBuilder {
         Ok(Some(made))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const SPS: &[u8] = &[0x67, 0x42, 0xC0, 0x28, 0xDA, 0x01, 0xE0, 0x08, 0x9F, 0x97, 0x01, 0x10, 0x00, 0x80];
+    /// Picture parameter sets 0, 1 and 0 again with other contents, all of SPS 0.
+    const PPS: [&[u8]; 3] = [&[0x68, 0xC8], &[0x68, 0x54], &[0x68, 0xCE]];
+    const IDR: &[u8] = &[0x65, 0x88, 1];
+    const SLICE: &[u8] = &[0x41, 0x9A, 1];
+
+    fn unit(builder: &mut AccessUnitBuilder, units: &[&[u8]]) -> AccessUnit {
+        units.iter().for_each(|unit| builder.push(unit).unwrap());
+        builder.finish().unwrap().unwrap()
+    }
+
+    fn units(data: &[u8]) -> Vec<&[u8]> {
+        nal::length_prefixed(data).map(Result::unwrap).collect()
+    }
+
+    /// Access units of an Annex B stream: whether key, with new parameters, and the units' types.
+    fn split(codec: CodecKind, stream: &[u8]) -> Vec<(bool, bool, Vec<u8>)> {
+        let mut builder = AccessUnitBuilder::new(codec);
+        let mut out = Vec::new();
+        let mut take = |builder: &mut AccessUnitBuilder| {
+            let unit = builder.finish().unwrap().unwrap();
+            let kind = |unit: &&[u8]| match codec {
+                CodecKind::H265 => h265::unit_type(unit),
+                _ => h264::unit_type(unit),
+            };
+            out.push((unit.key, unit.parameters.is_some(), units(&unit.data).iter().map(kind).collect()));
+        };
+        for unit in nal::annex_b(stream) {
+            if builder.is_complete_before(unit) {
+                take(&mut builder);
+            }
+            builder.push(unit).unwrap();
+        }
+        take(&mut builder);
+        out
+    }
+
+    #[test]
+    fn x264_stream_with_slices_and_delimiters() {
+        // Two slices a picture, a key picture every second; the parameter sets are repeated and
+        // announced once.
+        let pictures = split(CodecKind::H264, include_bytes!("../testdata/x264_slices_aud.h264"));
+        assert_eq!(
+            pictures,
+            [
+                (true, true, vec![6, 5, 5]), // with the SEI of x264
+                (false, false, vec![1, 1]),
+                (true, false, vec![5, 5]),
+                (false, false, vec![1, 1]),
+                (true, false, vec![5, 5]),
+            ]
+        );
+    }
+
+    #[test]
+    fn x265_stream_with_delimiters() {
+        let pictures = split(CodecKind::H265, include_bytes!("../testdata/x265_main_aud.h265"));
+        assert_eq!(pictures.iter().map(|(key, ..)| *key).collect::<Vec<_>>(), [true, false, false, true, false, false]);
+        assert_eq!(
+            pictures.iter().map(|(_, new, _)| *new).collect::<Vec<_>>(),
+            [true, false, false, false, false, false]
+        );
+        assert!(pictures.iter().flat_map(|(.., kinds)| kinds).all(|kind| *kind < 32 || *kind == 39));
+    }
+
+    #[test]
+    fn changed_parameters_are_announced_once_with_their_key_frame() {
+        let mut builder = AccessUnitBuilder::new(CodecKind::H264);
+        let first = unit(&mut builder, &[SPS, PPS[0], IDR]);
+        assert_eq!(first.parameters.as_ref(), builder.parameters());
+        assert_eq!(unit(&mut builder, &[SPS, PPS[0], IDR]).parameters, None);
+        let changed = unit(&mut builder, &[PPS[2], IDR]).parameters.unwrap();
+        assert!(matches!(changed, CodecParameters::H264(parameters) if parameters.pps == PPS[2]));
+    }
+
+    #[test]
+    fn further_picture_parameter_sets_ride_in_key_frames() {
+        let mut builder = AccessUnitBuilder::new(CodecKind::H264);
+        let first = unit(&mut builder, &[SPS, PPS[0], PPS[1], IDR]);
+        assert_eq!(units(&first.data), [PPS[1], IDR]);
+        assert_eq!(units(&unit(&mut builder, &[SLICE]).data), [SLICE]);
+        // The next key frame has it although the sender did not repeat it, for who begins there.
+        assert_eq!(units(&unit(&mut builder, &[IDR]).data), [PPS[1], IDR]);
+    }
+
+    #[test]
+    fn a_unit_without_slices_is_none_and_leaves_its_parameter_sets() {
+        let mut builder = AccessUnitBuilder::new(CodecKind::H264);
+        builder.push(SPS).unwrap();
+        builder.push(PPS[0]).unwrap();
+        builder.push(&[0x06, 5, 0, 0x80]).unwrap();
+        assert_eq!(builder.finish(), Ok(None));
+        let next = unit(&mut builder, &[IDR]);
+        assert!(next.parameters.is_some());
+        assert_eq!(units(&next.data), [IDR]);
+    }
+
+    #[test]
+    fn an_access_unit_beyond_the_limit_is_refused_and_the_next_is_not() {
+        let mut builder = AccessUnitBuilder::new(CodecKind::H264);
+        let slice = vec![0x41; ACCESS_UNIT_MAX / 2];
+        builder.push(&slice).unwrap();
+        assert_eq!(builder.push(&slice), Err(Error::TooLarge { what: "access unit", max: ACCESS_UNIT_MAX }));
+        builder.finish().unwrap().unwrap();
+        assert_eq!(units(&unit(&mut builder, &[SLICE]).data), [SLICE]);
+    }
+}

@@ -344,3 +344,74 @@ pub(super) fn take_unit(rest: &mut &[u8]) -> Result<Bytes, Error> {
     }
     Ok(Bytes::copy_from_slice(unit))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn check(sps: &str, expected: (u32, u32, &str, Option<(u32, u32)>)) {
+        let sps = Sps::parse(&crate::codec::from_hex(sps)).unwrap();
+        let rate = sps.frame_rate.map(|rate| (rate.numerator, rate.denominator));
+        assert_eq!((sps.width, sps.height, sps.codec_string().as_str(), rate), expected);
+    }
+
+    const NTSC: Option<(u32, u32)> = Some((30_000, 1001));
+
+    #[test]
+    fn sps_of_x264() {
+        check("6742c028da01e0089f97011000003e90000ea600f1832a", (1920, 1080, "avc1.42C028", NTSC));
+        // Interlaced: the height counts field pairs, the cropping field lines.
+        check("674d4028f403c0227ef01100000303e90000ea601f162ea0", (1920, 1080, "avc1.4D4028", NTSC));
+        check("6742c01fda02c049b01100000303e90000ea600f1832a0", (704, 576, "avc1.42C01F", NTSC));
+        check("67f4001f9196805005bb011000003e90000ea600f1832a", (1280, 720, "avc1.F4001F", NTSC));
+        check("677a0032b6cb4014005ad808800001f480007530078c1950", (2560, 1440, "avc1.7A0032", NTSC));
+    }
+
+    #[test]
+    fn sps_cut_in_the_vui_loses_the_frame_rate_only() {
+        check("6742c028da01e0089f97011000", (1920, 1080, "avc1.42C028", None));
+    }
+
+    #[test]
+    fn sps_with_scaling_lists() {
+        // High, 4:2:0, a scaling matrix whose first list is explicit (16 deltas of 0) and the rest absent,
+        // 40 x 30 macroblocks, cropped by 4 luma lines at the bottom.
+        let mut bits = String::from("01100100 00000000 00011110 1 010 1 1 0 1 1");
+        bits += &" 1".repeat(16);
+        bits += &" 0".repeat(7);
+        bits += " 1 1 1 010 0 00000101000 000011110 1 1 1 1 1 1 011 0 1";
+        check(&format!("67{}", crate::codec::hex_of_bits(&bits)), (640, 476, "avc1.64001E", None));
+    }
+
+    #[test]
+    fn damaged_parameter_sets_are_named() {
+        let error = |hex: &str| Sps::parse(&crate::codec::from_hex(hex)).unwrap_err();
+        assert_eq!(error(""), Error::Truncated("SPS"));
+        assert_eq!(error("6842c028"), Error::Invalid("SPS"));
+        assert_eq!(error("e742c028"), Error::Invalid("SPS")); // forbidden_zero_bit
+        assert_eq!(error("6742c0"), Error::Truncated("level_idc"));
+        assert_eq!(error("6742c028da01e0"), Error::Truncated("pic_height_in_map_units_minus1"));
+        // Cropped to nothing: 1 x 1 macroblocks, 16 lines off the top.
+        let none_left =
+            crate::codec::hex_of_bits("01000010 00000000 00011110 1 1 1 1 010 0 1 1 1 1 1 1 1 0001001 1 0 1");
+        assert_eq!(error(&format!("67{none_left}")), Error::Invalid("picture size"));
+        let long = [&[0x67][..], &[1; PARAMETER_SET_MAX]].concat();
+        assert!(matches!(Sps::parse(&long), Err(Error::TooLarge { what: "SPS", .. })));
+        // A PPS that refers to SPS 1.
+        let (sps, pps) = (crate::codec::from_hex("6742c028da01e0089f97011000"), vec![0x68, 0b1010_1000]);
+        assert_eq!(parameters(sps.into(), pps.into()), Err(Error::Invalid("seq_parameter_set_id of the PPS")));
+    }
+
+    #[test]
+    fn avcc_without_the_bytes_behind_the_pps() {
+        let record = parse_avcc(&[1, 100, 0, 31, 0xFF, 0xE1, 0, 1, 0x67, 1, 0, 2, 0x68, 1]).unwrap();
+        assert_eq!((record.length_size, record.units.len()), (4, 2));
+        assert_eq!(parse_avcc(&[1, 100, 0, 31, 0xFF, 0xE1, 0, 9, 0x67]), Err(Error::Truncated("parameter set")));
+        assert_eq!(parse_avcc(&[1, 100, 0, 31, 0xFE, 0xE0, 0]), Err(Error::Invalid("lengthSizeMinusOne")));
+        assert_eq!(
+            parse_avcc(&[3, 100, 0, 31, 0xFF, 0xE0, 0]),
+            Err(Error::Unsupported("configurationVersion of the avcC"))
+        );
+    }
+}

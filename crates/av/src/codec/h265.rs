@@ -424,3 +424,80 @@ pub fn parse_hvcc(record: &[u8]) -> Result<ConfigurationRecord, Error> {
     }
     Ok(ConfigurationRecord { length_size, units })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::CodecKind;
+    use crate::codec::access_unit::AccessUnitBuilder;
+    use crate::codec::{from_hex, nal};
+
+    fn check(sps: &str, expected: (u32, u32, &str, Option<(u32, u32)>)) {
+        let sps = Sps::parse(&from_hex(sps)).unwrap();
+        let rate = sps.frame_rate.map(|rate| (rate.numerator, rate.denominator));
+        assert_eq!((sps.width, sps.height, sps.codec_string().as_str(), rate), expected);
+    }
+
+    const NTSC: Option<(u32, u32)> = Some((30_000, 1001));
+
+    #[test]
+    fn sps_of_x265() {
+        check(
+            "420101016000000300900000030000030078a003c0801107cb965654a4c2f01680800001f480003a9804",
+            (1920, 1080, "hvc1.1.6.L120.90", NTSC),
+        );
+        check(
+            "420101022000000300900000030000030096a001402005a136595952930bc05a02000007d20000ea6010",
+            (2560, 1440, "hvc1.2.4.L150.90", NTSC),
+        );
+        check(
+            "4201010408000003009e0800000300003c9001610090b2caca94985e02d01000003e900007530080",
+            (352, 288, "hvc1.4.10.L60.9E.8", NTSC),
+        );
+        check(
+            "42010101600000030090000003000003005da00280802d165959529385e02d0100000303e90000753008",
+            (1280, 720, "hvc1.1.6.L93.90", NTSC),
+        );
+        // Two temporal sub-layers.
+        check(
+            "42010201600000030090000003000003003f0000a005020171f2e59594aca94985e02d0100000303e90000753008",
+            (640, 360, "hvc1.1.6.L63.90", NTSC),
+        );
+    }
+
+    #[test]
+    fn damaged_parameter_sets_are_named() {
+        let error = |hex: &str| Sps::parse(&from_hex(hex)).unwrap_err();
+        assert_eq!(error("42"), Error::Truncated("SPS"));
+        assert_eq!(error("4001010160"), Error::Invalid("SPS"));
+        assert_eq!(error("4209010160"), Error::Invalid("SPS")); // a layer above the base
+        assert_eq!(error("42010f0160"), Error::Invalid("sps_max_sub_layers_minus1"));
+        assert_eq!(error("4201010160000003"), Error::Truncated("profile_tier_level"));
+    }
+
+    #[test]
+    fn hvcc_is_that_of_ffmpeg() {
+        let mut builder = AccessUnitBuilder::new(CodecKind::H265);
+        for unit in nal::annex_b(include_bytes!("../testdata/x265_main_aud.h265")) {
+            if builder.is_complete_before(unit) {
+                break;
+            }
+            builder.push(unit).unwrap();
+        }
+        let unit = builder.finish().unwrap().unwrap();
+        assert!(unit.key && is_irap(&unit.data));
+        let Some(crate::CodecParameters::H265(parameters)) = unit.parameters else { panic!("no parameters") };
+        assert_eq!((parameters.width, parameters.height), (130, 98));
+
+        let golden: &[u8] = include_bytes!("../testdata/ffmpeg_hvcc.bin");
+        let record = parse_hvcc(golden).unwrap();
+        assert_eq!(record.length_size, 4);
+        assert_eq!(record.units, [&parameters.vps, &parameters.sps, &parameters.pps]);
+        // Segmentation and parallelism (bytes 13 to 15) are hints that we leave unknown.
+        let mut ours = hvcc(&parameters).to_vec();
+        ours[13..16].copy_from_slice(&golden[13..16]);
+        assert_eq!(ours, golden);
+        assert_eq!(parse_hvcc(&golden[..golden.len() - 1]), Err(Error::Truncated("parameter set")));
+    }
+}

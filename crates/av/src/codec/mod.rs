@@ -61,3 +61,21 @@ impl FrameRate {
         f64::from(self.numerator) / f64::from(self.denominator)
     }
 }
+
+/// Bytes written in hexadecimal, for tests.
+#[cfg(test)]
+pub(crate) fn from_hex(hex: &str) -> Vec<u8> {
+    hex.as_bytes()
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).expect("ASCII"), 16).expect("hexadecimal"))
+        .collect()
+}
+
+/// Bits with spaces between, padded with zeros to bytes, in hexadecimal.
+#[cfg(test)]
+pub(crate) fn hex_of_bits(bits: &str) -> String {
+    let bits: Vec<u8> = bits.bytes().filter(|byte| *byte != b' ').map(|byte| byte - b'0').collect();
+    bits.chunks(8)
+        .map(|byte| format!("{:02x}", (0..8).fold(0, |value, at| value << 1 | byte.get(at).unwrap_or(&0))))
+        .collect()
+}

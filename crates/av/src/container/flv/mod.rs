@@ -12,6 +12,8 @@
 
 mod body;
 mod read;
+#[cfg(test)]
+mod tests;
 
 use bytes::{BufMut, Bytes};
 
