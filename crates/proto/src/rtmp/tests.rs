@@ -318,3 +318,84 @@ fn targets_are_cut_at_the_last_slash() {
         assert_eq!(Target::parse(bad), None, "{bad}");
     }
 }
+
+/// What real clients sent to this server after the handshake, up to about the first media; owners'
+/// answers are given where they came. Each must end in the same few events.
+fn check_capture(capture: &[u8], expected: &[&str]) {
+    for piece in [1, usize::MAX] {
+        let mut server = shaken();
+        let mut seen = Vec::new();
+        for bytes in capture.chunks(piece) {
+            server.handle_input(bytes).unwrap();
+            while let Some(output) = server.poll_output() {
+                match output {
+                    Output::Event(Event::Connect(connect)) => {
+                        seen.push(format!("{} {}", connect.app, connect.flash_ver))
+                    }
+                    Output::Event(Event::Play(path)) => {
+                        seen.push(format!("play {} {}", path.path, path.query));
+                        server.accept_play().unwrap();
+                    }
+                    Output::Event(Event::Publish(path)) => {
+                        seen.push(format!("publish {} {}", path.path, path.query));
+                        server.accept_publish().unwrap();
+                    }
+                    Output::Event(Event::Metadata(metadata)) => {
+                        seen.push(format!("metadata {:?}", metadata.get("encoder").and_then(Value::as_str)));
+                    }
+                    Output::Event(Event::Media(media)) => {
+                        seen.push(format!("{:?} {} {:02x?}", media.kind, media.timestamp, &media.body[..2]));
+                    }
+                    Output::Event(event) => seen.push(format!("{event:?}")),
+                    Output::Transmit(_) => {}
+                }
+            }
+        }
+        assert_eq!(seen, expected);
+    }
+}
+
+const PLAY: &str = "play /v3/openlive/C12345678_1_1 expire=1&id=2&t=ab&ev=100";
+
+#[test]
+fn ffmpeg5_plays() {
+    check_capture(include_bytes!("testdata/ffmpeg5_play.bin"), &["v3/openlive LNX 9,0,124,2", PLAY, "Closed"]);
+}
+
+#[test]
+fn rtmpdump_plays() {
+    check_capture(include_bytes!("testdata/rtmpdump_play.bin"), &["v3/openlive LNX 10,0,32,18", PLAY, "Closed"]);
+}
+
+#[test]
+fn gstreamer122_plays() {
+    check_capture(include_bytes!("testdata/gstreamer122_play.bin"), &["v3/openlive LNX 10,0,32,18", PLAY]);
+}
+
+#[test]
+fn ffmpeg5_publishes() {
+    check_capture(
+        include_bytes!("testdata/ffmpeg5_publish.bin"),
+        &[
+            "push FMLE/3.0 (compatible; Lavf59.27.100)",
+            "publish /push/C12345678_1 key=abc",
+            "metadata Some(\"Lavf59.27.100\")",
+            "Video 0 [17, 00]",
+            "Audio 0 [af, 00]",
+            "Audio 0 [af, 01]",
+        ],
+    );
+}
+
+#[test]
+fn gstreamer122_publishes() {
+    check_capture(
+        include_bytes!("testdata/gstreamer122_publish.bin"),
+        &[
+            "push LNX 10,0,32,18",
+            "publish /push/G12345678_1 key=abc",
+            "metadata Some(\"GStreamer 1.22.0 FLV muxer\")",
+            "Video 0 [17, 00]",
+        ],
+    );
+}
