@@ -414,3 +414,122 @@ impl PayloadFormat {
         aac::parameters(config).ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use av::{AacParameters, H264Parameters, TrackId};
+    use bytes::Bytes;
+
+    /// As a Hikvision camera answers DESCRIBE, addresses changed.
+    const HIKVISION: &str = "v=0\r\no=- 1109162014219182 1109162014219192 IN IP4 0.0.0.0\r\ns=Media Presentation\r\n\
+        e=NONE\r\nb=AS:5100\r\nt=0 0\r\na=control:rtsp://10.0.0.5:554/Streaming/Channels/101/\r\n\
+        m=video 0 RTP/AVP 96\r\nc=IN IP4 0.0.0.0\r\nb=AS:5000\r\na=recvonly\r\na=x-dimensions:1280,720\r\n\
+        a=control:rtsp://10.0.0.5:554/Streaming/Channels/101/trackID=1\r\na=rtpmap:96 H264/90000\r\n\
+        a=fmtp:96 profile-level-id=420029; packetization-mode=1; sprop-parameter-sets=Z00AH5WoFAFuQA==,aO48gA==\r\n\
+        m=audio 0 RTP/AVP 8\r\na=recvonly\r\na=control:trackID=2\r\n\
+        m=audio 0 RTP/AVP 0\r\na=control:trackID=3\r\na=rtpmap:0 PCMU/8000\r\na=sendonly\r\n\
+        m=application 0 RTP/AVP 107\r\na=rtpmap:107 vnd.onvif.metadata/90000\r\n";
+
+    #[test]
+    fn hikvision_with_back_channel_and_metadata() {
+        let description = Description::parse(HIKVISION.as_bytes()).unwrap();
+        assert_eq!(description.control.as_deref(), Some("rtsp://10.0.0.5:554/Streaming/Channels/101/"));
+        let [video, audio, back, metadata] = &description.media[..] else { panic!("{description:?}") };
+        assert_eq!((video.size, video.direction), (Some((1280, 720)), Direction::ReceiveOnly));
+        let format = video.format().unwrap();
+        let Some(CodecParameters::H264(p)) = format.parameters else { panic!("{format:?}") };
+        assert_eq!((p.width, p.height, format.payload_type), (1280, 720, 96));
+        assert_eq!(audio.format().unwrap().codec, CodecKind::G711);
+        assert_eq!(back.direction, Direction::SendOnly);
+        assert_eq!((metadata.format(), metadata.encoding()), (None, "VND.ONVIF.METADATA"));
+    }
+
+    #[test]
+    fn any_line_ends_and_missing_lines() {
+        for ends in ["\n", "\r", "\r\n", "\r\n\r\n"] {
+            let text = HIKVISION.replace("\r\n", ends);
+            let whole = Description::parse(HIKVISION.as_bytes()).unwrap();
+            assert_eq!(Description::parse(text.as_bytes()), Ok(whole), "{ends:?}");
+        }
+        let bare = Description::parse(b"m=audio 0 RTP/AVP 0\xff 8").unwrap();
+        assert_eq!(bare.media[0].formats.len(), 1);
+        assert_eq!(Description::parse(b"<html>"), Err(Error::Syntax));
+        assert_eq!(Description::parse(b""), Err(Error::Syntax));
+    }
+
+    fn format(media: &str, attributes: &str) -> Option<Format> {
+        Description::parse(format!("v=0\r\nm={media}\r\n{attributes}\r\n").as_bytes()).unwrap().media[0].format()
+    }
+
+    #[test]
+    fn formats_we_receive_and_those_we_do_not() {
+        let video = "video 0 RTP/AVP 96";
+        let audio = "audio 0 RTP/AVP 97";
+        let map = |name: &str| format!("a=rtpmap:96 {name}/90000");
+        for (attributes, codec, parameters) in [
+            (map("H264"), Some(CodecKind::H264), false),
+            (map("h265"), Some(CodecKind::H265), false),
+            // Broken sets do not hinder: the stream has its own.
+            (map("H264") + "\na=fmtp:96 sprop-parameter-sets=!!,Zw==", Some(CodecKind::H264), false),
+            // Without padding, with start code, with a comma too many.
+            (map("H264") + "\na=fmtp:96 sprop-parameter-sets=AAAAAWdNAB+VqBQBbkA,aO48gA,", Some(CodecKind::H264), true),
+            (map("H264") + "\na=fmtp:96 packetization-mode=2", None, false),
+            (map("H265") + "\na=fmtp:96 sprop-max-don-diff=1", None, false),
+            (map("JPEG"), None, false),
+            (map("PCMA"), None, false),
+            (String::new(), None, false),
+        ] {
+            let found = format(video, &attributes);
+            assert_eq!(found.as_ref().map(|f| f.codec), codec, "{attributes}");
+            assert_eq!(found.is_some_and(|f| f.parameters.is_some()), parameters, "{attributes}");
+        }
+        let hbr = "a=rtpmap:97 mpeg4-generic/16000/1\na=fmtp:97 mode=AAC-hbr; SizeLength=13; config=1408";
+        let Some(CodecParameters::Aac(p)) = format(audio, hbr).unwrap().parameters else { panic!("AAC") };
+        assert_eq!((p.sample_rate, p.channels), (16_000, 1));
+        let without_config = "a=rtpmap:97 MPEG4-GENERIC/16000";
+        assert_eq!(format(audio, without_config).unwrap().parameters, Some(CodecParameters::Aac(p)));
+        assert_eq!(format(audio, "a=rtpmap:97 MPEG4-GENERIC/16000\na=fmtp:97 mode=AAC-lbr"), None);
+        assert_eq!(format(audio, "a=rtpmap:97 MP4A-LATM/16000"), None);
+        assert_eq!(format("audio 0 RTP/AVP 8", "").unwrap().clock_rate, 8000);
+        let wide = format(audio, "a=rtpmap:97 PCMU/16000/2").unwrap();
+        let expected = G711Parameters { law: G711Law::Mu, sample_rate: 16_000, channels: 2 };
+        assert_eq!(wide.parameters, Some(CodecParameters::G711(expected)));
+    }
+
+    #[test]
+    fn limits_hold() {
+        assert_eq!(Description::parse(&vec![b'a'; DESCRIPTION_MAX + 1]), Err(Error::TooLong));
+        assert_eq!(Description::parse("m=video 0 x 96\n".repeat(33).as_bytes()), Err(Error::TooLong));
+        assert_eq!(Description::parse(format!("m=video 0 x{}\n", " 96".repeat(33)).as_bytes()), Err(Error::TooLong));
+    }
+
+    #[test]
+    fn our_own_description_is_read_again() {
+        let sps = Bytes::from_static(&[0x67, 0x4d, 0, 0x1f, 0x95, 0xa8, 0x14, 1, 0x6e, 0x40]);
+        let pps = Bytes::from_static(&[0x68, 0xee, 0x3c, 0x80]);
+        let video = CodecParameters::H264(H264Parameters { sps, pps, width: 1280, height: 720 });
+        let aac = AacParameters { config: Bytes::from_static(&[0x14, 0x08]), sample_rate: 16_000, channels: 1 };
+        let g711 = |law, sample_rate, channels| CodecParameters::G711(G711Parameters { law, sample_rate, channels });
+        for (audio, clock_rate) in [
+            (CodecParameters::Aac(aac), 16_000),
+            (g711(G711Law::A, 8000, 1), 8000),
+            (g711(G711Law::Mu, 16_000, 2), 16_000),
+        ] {
+            let tracks = [
+                Track { id: TrackId::VIDEO, codec: video.clone(), clock_rate: 90_000 },
+                Track { id: TrackId::AUDIO, codec: audio, clock_rate },
+            ];
+            let written = Description::live("yard\r\nm=video 1 x 1", &tracks, |n| format!("trackID={n}"));
+            let read = Description::parse(written.write(7).as_bytes()).unwrap();
+            assert_eq!(read.media, written.media);
+            assert_eq!(read.name, "yardm=video 1 x 1");
+            for (track, media) in tracks.iter().zip(&read.media) {
+                let format = media.format().unwrap();
+                assert_eq!(format.parameters.as_ref().map(|p| p.kind()), Some(track.codec.kind()));
+                assert_eq!(format.parameters, Some(track.codec.clone()));
+            }
+        }
+    }
+}

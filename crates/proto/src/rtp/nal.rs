@@ -89,6 +89,8 @@ pub(super) struct Assembler<F> {
     damaged: bool,
     /// Packets were lost before the unit: its beginning must be seen to be believed.
     after_gap: bool,
+    /// Packets were lost and nobody was told yet: a whole unit may have been in them.
+    untold_gap: bool,
     /// Timestamp of the unit given out last.
     finished: Option<u32>,
     trust_marker: bool,
@@ -105,6 +107,7 @@ impl<F: NalFormat> Assembler<F> {
             fragment: None,
             damaged: false,
             after_gap: false,
+            untold_gap: false,
             finished: None,
             trust_marker: true,
             format: PhantomData,
@@ -121,6 +124,7 @@ impl<F: NalFormat> Assembler<F> {
         if gap {
             self.damaged |= self.timestamp.is_some() && (self.fragment.is_some() || self.slices);
             self.after_gap = true;
+            self.untold_gap = true;
         }
         if self.timestamp.is_some_and(|t| t != packet.timestamp) && (self.slices || self.damaged) {
             self.finish(each);
@@ -215,9 +219,11 @@ impl<F: NalFormat> Assembler<F> {
         self.damaged |= self.fragment.take().is_some();
         self.finished = self.timestamp;
         let damaged = std::mem::take(&mut self.damaged);
-        match self.timestamp {
-            Some(timestamp) if !damaged => each(Assembled::Unit(AccessUnit { timestamp, nals })),
-            _ => each(Assembled::Dropped),
+        if std::mem::take(&mut self.untold_gap) || damaged {
+            each(Assembled::Dropped);
+        }
+        if let Some(timestamp) = self.timestamp.filter(|_| !damaged) {
+            each(Assembled::Unit(AccessUnit { timestamp, nals }));
         }
     }
 }

@@ -9,8 +9,11 @@
 //! Not here: multicast, RTSP 2.0 (RFC 7826, which no camera speaks), RECORD and ANNOUNCE, redirects
 //! (refused: a camera must not send us elsewhere).
 
+pub mod client;
 pub mod message;
 pub mod server;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 pub use message::{Message, Method, Request, Response};
