@@ -5,8 +5,6 @@
 //! [`write_message`] uses full headers with absolute timestamps only: the bytes then do not depend on
 //! what was sent before, so that they can be made once for many receivers.
 
-use std::collections::BTreeMap;
-
 use bytes::{Bytes, BytesMut};
 
 use super::Fault;
@@ -77,15 +75,16 @@ impl Stream {
 /// Puts messages together.
 #[derive(Debug)]
 pub struct Reader {
-    streams: BTreeMap<u32, Stream>,
+    /// By chunk stream id, in the order of appearance; a short list is small and searched at once.
+    streams: Vec<(u32, Stream)>,
     chunk_size: usize,
     message_max: usize,
     unfinished: usize,
     /// A header that is not complete.
     header: [u8; HEADER_MAX],
     header_len: usize,
-    /// Chunk stream whose payload comes next, and how much of it is left in this chunk.
-    payload: Option<(u32, usize)>,
+    /// Index of the stream whose payload comes next, and how much of it is left in this chunk.
+    payload: Option<(usize, usize)>,
 }
 
 impl Default for Reader {
@@ -98,7 +97,7 @@ impl Reader {
     /// A reader at the beginning of a connection.
     pub fn new() -> Reader {
         Reader {
-            streams: BTreeMap::new(),
+            streams: Vec::new(),
             chunk_size: CHUNK_SIZE_DEFAULT,
             message_max: MESSAGE_MAX,
             unfinished: 0,
@@ -119,14 +118,14 @@ impl Reader {
     /// What breaks the rules of §5.3 or a limit of this module. The reader is of no use afterwards.
     pub fn read(&mut self, input: &mut &[u8]) -> Result<Option<Message>, Fault> {
         loop {
-            let (id, left) = match self.payload.take() {
+            let (index, left) = match self.payload.take() {
                 Some(payload) => payload,
                 None => match self.read_header(input)? {
                     Some(payload) => payload,
                     None => return Ok(None),
                 },
             };
-            let stream = self.streams.entry(id).or_default();
+            let stream = &mut self.streams[index].1;
             let (piece, rest) = input.split_at(left.min(input.len()));
             *input = rest;
             stream.body.extend_from_slice(piece);
@@ -135,7 +134,7 @@ impl Reader {
                 return Err(Fault::Unfinished);
             }
             if piece.len() < left {
-                self.payload = Some((id, left - piece.len()));
+                self.payload = Some((index, left - piece.len()));
                 return Ok(None);
             }
             if stream.body.len() == stream.length {
@@ -151,7 +150,7 @@ impl Reader {
     }
 
     /// Collects header bytes until they are a header, then says whose payload follows and how much.
-    fn read_header(&mut self, input: &mut &[u8]) -> Result<Option<(u32, usize)>, Fault> {
+    fn read_header(&mut self, input: &mut &[u8]) -> Result<Option<(usize, usize)>, Fault> {
         loop {
             let missing = self.header_missing();
             if missing == 0 {
@@ -181,6 +180,10 @@ impl Reader {
         }
     }
 
+    fn find(&self, id: u32) -> Option<usize> {
+        self.streams.iter().position(|(known, _)| *known == id)
+    }
+
     /// Bytes still wanted before the header is complete, or before more is known about its length.
     fn header_missing(&self) -> usize {
         let (id, basic) = self.basic_header();
@@ -190,8 +193,10 @@ impl Reader {
         if self.header_len < fixed {
             return fixed - self.header_len;
         }
-        let extended = match (format, self.streams.get(&id)) {
-            (3, Some(stream)) => stream.repeats_timestamp(&self.header[fixed..self.header_len], self.chunk_size),
+        let extended = match (format, self.find(id)) {
+            (3, Some(index)) => {
+                self.streams[index].1.repeats_timestamp(&self.header[fixed..self.header_len], self.chunk_size)
+            }
             (3, None) => false,
             _ => self.header[basic..][..3] == [0xFF; 3],
         };
@@ -199,7 +204,7 @@ impl Reader {
     }
 
     /// Acts on a complete header: opens or continues a message.
-    fn begin_chunk(&mut self) -> Result<(u32, usize), Fault> {
+    fn begin_chunk(&mut self) -> Result<(usize, usize), Fault> {
         let (id, basic) = self.basic_header();
         let id = id.unwrap_or_default();
         let header = self.header;
@@ -207,16 +212,17 @@ impl Reader {
         let format = header[0] >> 6;
         let fields = &header[basic..];
         let u24 = |at: usize| u32::from_be_bytes([0, fields[at], fields[at + 1], fields[at + 2]]);
-        if !self.streams.contains_key(&id) {
-            if self.streams.len() == STREAMS_MAX {
-                return Err(Fault::ChunkStreams);
-            }
+        let index = match self.find(id) {
+            Some(index) => index,
+            None if self.streams.len() == STREAMS_MAX => return Err(Fault::ChunkStreams),
             // librtmp begins a chunk stream with format 1; shorter headers lack the length.
-            if format > 1 {
-                return Err(Fault::Headerless(id));
+            None if format > 1 => return Err(Fault::Headerless(id)),
+            None => {
+                self.streams.push((id, Stream::default()));
+                self.streams.len() - 1
             }
-        }
-        let stream = self.streams.entry(id).or_default();
+        };
+        let stream = &mut self.streams[index].1;
         if stream.open && format != 3 {
             return Err(Fault::Interrupted(id));
         }
@@ -252,7 +258,7 @@ impl Reader {
         let left = stream.left(self.chunk_size);
         stream.body.extend_from_slice(early_payload);
         self.unfinished += early_payload.len();
-        Ok((id, left - early_payload.len()))
+        Ok((index, left - early_payload.len()))
     }
 
     fn obey(&mut self, message: &Message) -> Result<(), Fault> {
@@ -266,7 +272,8 @@ impl Reader {
                 size => return Err(Fault::ChunkSize(size)),
             },
             kind::ABORT => {
-                if let Some(stream) = self.streams.get_mut(&value()?) {
+                if let Some(index) = self.find(value()?) {
+                    let stream = &mut self.streams[index].1;
                     self.unfinished -= stream.body.len();
                     stream.body = BytesMut::new();
                     stream.open = false;

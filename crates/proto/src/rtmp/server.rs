@@ -215,6 +215,8 @@ impl ServerSession {
         self.write_status("status", "NetStream.Play.Start", "started playing");
         // Flash keeps pictures from its owner without this; others want to see it.
         self.link.write_data(STREAM_ID, &["|RtmpSampleAccess".into(), true.into(), true.into()]);
+        // A player says little from here on, and there are many of them.
+        self.events.shrink_to_fit();
         self.resume(State::Playing)
     }
 
