@@ -53,11 +53,9 @@ pub mod ns {
     /// SOAP 1.1 envelope, which ONVIF does not use.
     pub const SOAP11: &str = "http://schemas.xmlsoap.org/soap/envelope/";
     /// WS-Security extension.
-    pub const WSSE: &str =
-        "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd";
+    pub const WSSE: &str = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd";
     /// WS-Security utility.
-    pub const WSU: &str =
-        "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-utility-1.0.xsd";
+    pub const WSU: &str = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-utility-1.0.xsd";
     /// WS-Addressing as WS-Discovery of 2005 uses it.
     pub const WSA: &str = "http://schemas.xmlsoap.org/ws/2004/08/addressing";
     /// WS-Addressing 1.0, which some clients add to requests.
@@ -135,9 +133,7 @@ impl Error {
             Error::Xml(_) | Error::Envelope(_) => Fault::sender(&["WellFormed"], self.to_string()),
             Error::Fault(fault) => (**fault).clone(),
             Error::Unexpected(_) => Fault::receiver(&["ActionNotSupported"], self.to_string()),
-            Error::Header(_) => {
-                Fault { code: soap::Code::MustUnderstand, ..Fault::sender(&[], self.to_string()) }
-            }
+            Error::Header(_) => Fault { code: soap::Code::MustUnderstand, ..Fault::sender(&[], self.to_string()) },
             Error::Missing(..) => Fault::sender(&["InvalidArgs"], self.to_string()),
             Error::Value(..) => Fault::sender(&["InvalidArgVal"], self.to_string()),
         }
