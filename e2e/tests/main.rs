@@ -1,1 +1,3 @@
 //! Everything through real sockets, real players and real cameras.
+
+mod tidy;
