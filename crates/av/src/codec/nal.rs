@@ -114,12 +114,21 @@ pub fn annex_b_to_length_prefixed(stream: &[u8]) -> Bytes {
 /// # Errors
 /// [`Error::Truncated`] if a length runs past the end.
 pub fn length_prefixed_to_annex_b(data: &[u8]) -> Result<Bytes, Error> {
-    let mut out = BytesMut::with_capacity(data.len());
+    let mut out = Vec::with_capacity(data.len());
+    write_annex_b(data, &mut out)?;
+    Ok(out.into())
+}
+
+/// Appends length-prefixed units to an Annex B byte stream, each behind a 4-byte start code.
+///
+/// # Errors
+/// [`Error::Truncated`] if a length runs past the end; the units before it are written.
+pub fn write_annex_b(data: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
     for unit in length_prefixed(data) {
-        out.put_slice(&[0, 0, 0, 1]);
-        out.put_slice(unit?);
+        out.extend_from_slice(&[0, 0, 0, 1]);
+        out.extend_from_slice(unit?);
     }
-    Ok(out.freeze())
+    Ok(())
 }
 
 /// Appends one unit with its 4-byte length.
