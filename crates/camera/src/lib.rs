@@ -1,1 +1,85 @@
 //! A network camera in software: a drawn scene, encoded live, behind real ONVIF and RTSP.
+//!
+//! It speaks to anybody who speaks to cameras, and knows nothing of the platform beside it: the trial
+//! device of a first run, and the counterpart of tests.
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), camera::Error> {
+//! use camera::{Camera, Config, Quality};
+//!
+//! let config = Config { password: "a long secret".into(), ..Config::default() };
+//! let camera = Camera::start(config).await?;
+//! println!("{} {}", camera.onvif_url(), camera.rtsp_url(Quality::Main));
+//! camera.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | Module | Holds |
+//! |---|---|
+//! | [`scene`] | the world and what moves in it |
+//! | [`marker`] | what tests read from decoded pictures |
+//! | [`ptz`] | where the camera looks, as a function of time |
+//! | [`sound`] | the melody |
+//!
+//! Invariants: encoders run only while somebody watches, one per quality however many watch; whoever
+//! makes frames never waits for whoever watches.
+
+mod camera;
+mod clock;
+mod config;
+mod discovery;
+mod encoder;
+mod feed;
+mod http;
+mod lens;
+mod live;
+pub mod marker;
+mod onvif;
+pub mod ptz;
+mod replay;
+mod rtsp;
+pub mod scene;
+pub mod sound;
+mod stats;
+
+pub use camera::Camera;
+pub use config::{Config, Quality, SoundConfig, VideoConfig};
+pub use stats::Stats;
+
+/// Why a camera cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A value of the configuration is impossible.
+    #[error("{0}")]
+    Config(&'static str),
+    /// An encoder failed.
+    #[error("encoder: {0}")]
+    Encoder(String),
+    /// An elementary stream is not what it should be.
+    #[error("elementary stream")]
+    Stream(#[from] av::codec::Error),
+    /// A socket could not be opened.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Where.
+        address: std::net::SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file to replay cannot be used.
+    #[error("{path}: {reason}")]
+    Replay {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl From<openh264::Error> for Error {
+    fn from(error: openh264::Error) -> Error {
+        Error::Encoder(error.to_string())
+    }
+}

@@ -1,0 +1,458 @@
+//! Media over RTSP: one task a connection, around the sans-IO session.
+//!
+//! A connection reads its frames from the feeds by itself, so a slow client holds up nobody: while
+//! its socket is full it reads nothing, falls out of the feed's backlog, and goes on at a key frame.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use av::{Frame, MediaKind, Track};
+use bytes::{BufMut, Bytes, BytesMut};
+use proto::rtp::{Packetizer, rtcp};
+use proto::rtsp::Transport;
+use proto::rtsp::message::interleaved_header;
+use proto::rtsp::server::{self, CloseReason, Event, Output, ServerSession, ServerSettings};
+use proto::sdp::Description;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, debug, info, info_span, warn};
+
+use crate::clock::{self, Clock};
+use crate::config::Quality;
+use crate::feed::{Feed, Stream};
+use crate::stats::{Counters, Level};
+
+/// A client that takes nothing for this long is gone.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection that neither plays nor speaks is closed after this time.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// Between two sender reports of a track (RFC 3550 §6.2 recommends 5 s at least).
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
+/// Bytes read at once; requests are small, and RTCP smaller.
+const READ_SIZE: usize = 4096;
+/// Payload type of the first track in our descriptions; each track has the next.
+const PAYLOAD_TYPE: u8 = 96;
+/// Tries to find a pair of free neighbouring ports.
+const PORT_TRIES: usize = 32;
+
+/// What all connections share.
+pub struct Shared {
+    /// Where SETUP may ask for UDP from.
+    pub listen: IpAddr,
+    /// Session name of descriptions.
+    pub name: String,
+    /// Both streams.
+    pub streams: BTreeMap<&'static str, Stream>,
+    /// The sessions' settings.
+    pub settings: Arc<ServerSettings>,
+    /// Time of the streams.
+    pub clock: Clock,
+    /// Numbers.
+    pub counters: Arc<Counters>,
+    /// Most connections at a time.
+    pub connections_max: usize,
+}
+
+impl Shared {
+    /// The stream behind a path.
+    fn stream(&self, path: &str) -> Option<&Stream> {
+        self.streams.get(Quality::named(path.trim_matches('/'))?.name())
+    }
+}
+
+/// Accepts until cancelled, then ends all connections.
+pub async fn serve(listener: TcpListener, shared: Arc<Shared>, cancel: CancellationToken) {
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! { biased;
+            () = cancel.cancelled() => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        let (socket, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, most likely: others may close theirs.
+                warn!(%error, "cannot accept");
+                sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        if connections.len() >= shared.connections_max {
+            shared.counters.connections_refused.fetch_add(1, Relaxed);
+            continue;
+        }
+        let connection = Connection::new(socket, peer, shared.clone());
+        connections.spawn(connection.run(cancel.clone()).instrument(info_span!("rtsp", %peer)));
+    }
+    while connections.join_next().await.is_some() {}
+}
+
+/// Where the packets of a track go.
+enum Link {
+    Interleaved { rtp: u8, rtcp: u8 },
+    Udp { rtp: UdpSocket, rtcp: UdpSocket, to: [SocketAddr; 2] },
+}
+
+/// One track that was set up.
+struct Sender {
+    feed: Arc<Feed>,
+    packetizer: Packetizer,
+    link: Link,
+}
+
+/// A session that plays.
+struct Player {
+    frames: BTreeMap<usize, broadcast::Receiver<Arc<Frame>>>,
+    /// The track that must go on with a key frame.
+    key_wanted: bool,
+    /// Sound waits for the first picture.
+    started: bool,
+    next_report: Instant,
+    _playing: Level,
+}
+
+struct Connection {
+    socket: TcpStream,
+    peer: SocketAddr,
+    shared: Arc<Shared>,
+    session: ServerSession,
+    senders: BTreeMap<usize, Sender>,
+    player: Option<Player>,
+    /// Bytes to write: answers, and packets over TCP.
+    out: BytesMut,
+    packets: Vec<Bytes>,
+    heard: Instant,
+    closing: bool,
+    _open: Level,
+}
+
+/// The connection cannot go on.
+struct Gone(&'static str);
+
+/// What woke the connection.
+enum Wake {
+    Read(std::io::Result<usize>),
+    Frame(usize, Result<Arc<Frame>, RecvError>),
+    Report,
+    /// RTCP over UDP: the viewer is alive.
+    Alive,
+    Timeout,
+}
+
+impl Connection {
+    fn new(socket: TcpStream, peer: SocketAddr, shared: Arc<Shared>) -> Connection {
+        Connection {
+            session: ServerSession::new(shared.settings.clone(), std::time::Instant::now()),
+            socket,
+            peer,
+            senders: BTreeMap::new(),
+            player: None,
+            out: BytesMut::new(),
+            packets: Vec::new(),
+            heard: Instant::now(),
+            closing: false,
+            _open: shared.counters.level(|counters| &counters.connections),
+            shared,
+        }
+    }
+
+    async fn run(mut self, cancel: CancellationToken) {
+        // Frames go out whole: waiting for more would only add delay.
+        if let Err(error) = self.socket.set_nodelay(true) {
+            debug!(%error, "socket option refused");
+        }
+        let end = tokio::select! { biased;
+            () = cancel.cancelled() => "camera stops",
+            Err(Gone(reason)) = self.converse() => reason,
+        };
+        for sender in self.senders.values_mut() {
+            if let Link::Udp { rtcp, to, .. } = &sender.link {
+                // Best effort: the viewer notices anyway.
+                let _ = rtcp.try_send_to(&sender.packetizer.bye(), to[1]);
+            }
+        }
+        debug!(reason = end, "connection closed");
+    }
+
+    /// Until the connection cannot go on.
+    async fn converse(&mut self) -> Result<(), Gone> {
+        let mut input = BytesMut::with_capacity(READ_SIZE);
+        loop {
+            let deadline = self.work_off().await?;
+            self.flush().await?;
+            if self.closing {
+                // The client reads our last answer before it sees the end.
+                let _ = self.socket.shutdown().await;
+                return Err(Gone("closed by the session"));
+            }
+            match self.wait(&mut input, deadline).await {
+                Wake::Read(Ok(0)) => return Err(Gone("closed by the client")),
+                Wake::Read(Ok(_)) => {
+                    self.heard = Instant::now();
+                    self.session.handle_input(self.heard.into_std(), &input);
+                    input.clear();
+                }
+                Wake::Read(Err(_)) => return Err(Gone("connection lost")),
+                Wake::Frame(track, Ok(frame)) => self.send(track, &frame).await?,
+                Wake::Frame(track, Err(RecvError::Lagged(missed))) => self.skip(track, missed),
+                Wake::Frame(_, Err(RecvError::Closed)) => return Err(Gone("stream ended")),
+                Wake::Report => self.report().await,
+                Wake::Alive => self.session.keep_alive(std::time::Instant::now()),
+                Wake::Timeout => {
+                    let now = Instant::now();
+                    self.session.handle_timeout(now.into_std());
+                    if !self.session.is_playing() && now >= self.heard + SILENCE_MAX {
+                        return Err(Gone("silent for too long"));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Does what the session wants; answers when it wants to be called again.
+    async fn work_off(&mut self) -> Result<Instant, Gone> {
+        loop {
+            match self.session.poll_output() {
+                Output::Transmit(bytes) => self.out.extend_from_slice(&bytes),
+                Output::Event(event) => self.handle(event).await,
+                Output::Timeout(at) => {
+                    let at = Instant::from_std(at);
+                    return Ok(if self.session.is_playing() { at } else { at.min(self.heard + SILENCE_MAX) });
+                }
+            }
+        }
+    }
+
+    async fn wait(&mut self, input: &mut BytesMut, deadline: Instant) -> Wake {
+        let Connection { socket, player, senders, peer, .. } = self;
+        let report = player.as_ref().map(|player| player.next_report);
+        let mut frames = player.iter_mut().flat_map(|player| player.frames.iter_mut());
+        let (first, second) = (frames.next(), frames.next());
+        let mut udp = senders.values().filter_map(|sender| match &sender.link {
+            Link::Udp { rtcp, .. } => Some(rtcp),
+            Link::Interleaved { .. } => None,
+        });
+        let (first_rtcp, second_rtcp) = (udp.next(), udp.next());
+        tokio::select! { biased;
+            read = socket.read_buf(input) => Wake::Read(read),
+            wake = receive(first) => wake,
+            wake = receive(second) => wake,
+            () = at(report) => Wake::Report,
+            () = hear(first_rtcp, peer.ip()) => Wake::Alive,
+            () = hear(second_rtcp, peer.ip()) => Wake::Alive,
+            () = sleep_until(deadline) => Wake::Timeout,
+        }
+    }
+
+    async fn handle(&mut self, event: Event) {
+        let now = std::time::Instant::now();
+        match event {
+            Event::Describe { path, .. } => match self.shared.stream(&path) {
+                Some(stream) => {
+                    let tracks: Vec<Track> = stream.feeds().map(|feed| feed.track.clone()).collect();
+                    let description = Description::live(&self.shared.name, &tracks, server::control);
+                    self.session.describe(now, &description.write(clock::wall().0 as u64));
+                }
+                None => self.session.refuse(now, 404),
+            },
+            Event::Setup { path, track, transport, .. } => match self.set_up(&path, track, &transport).await {
+                Ok(ports) => {
+                    let ssrc = self.senders[&track].packetizer.ssrc();
+                    self.session.accept_setup(now, ssrc, ports);
+                }
+                Err(status) => self.session.refuse(now, status),
+            },
+            Event::Play { .. } => self.play(now),
+            Event::Pause => self.player = None,
+            Event::Teardown => {
+                self.player = None;
+                self.senders.clear();
+            }
+            // Sound for a speaker would come here; reports tell nothing we act on.
+            Event::Packet { .. } => {}
+            Event::Closed(reason) => {
+                self.closing = true;
+                self.player = None;
+                let counters = &self.shared.counters;
+                match &reason {
+                    CloseReason::Input(_) | CloseReason::Backlog => counters.malformed.fetch_add(1, Relaxed),
+                    CloseReason::WrongLogins => counters.logins_refused.fetch_add(1, Relaxed),
+                    CloseReason::Idle => 0,
+                };
+                info!(reason = &reason as &dyn std::error::Error, "session ends the connection");
+            }
+        }
+    }
+
+    /// Prepares a track; answers our ports if it goes over UDP, or an RTSP status.
+    async fn set_up(&mut self, path: &str, track: usize, transport: &Transport) -> Result<Option<(u16, u16)>, u16> {
+        let stream = self.shared.stream(path).ok_or(404u16)?;
+        let feed = stream.feeds().nth(track).ok_or(404u16)?.clone();
+        let (link, ports) = match *transport {
+            Transport::Interleaved { rtp, rtcp } => (Link::Interleaved { rtp, rtcp }, None),
+            Transport::Udp { client, .. } => {
+                let local = self.socket.local_addr().map_or(self.shared.listen, |address| address.ip());
+                let (rtp, rtcp, ports) = port_pair(local).await.ok_or(503u16)?;
+                // Never to anywhere else than where the request came from (no reflection).
+                let to = [client.0, client.1].map(|port| SocketAddr::new(self.peer.ip(), port));
+                (Link::Udp { rtp, rtcp, to }, Some(ports))
+            }
+        };
+        let packetizer = Packetizer::new(PAYLOAD_TYPE + track as u8);
+        self.senders.insert(track, Sender { feed, packetizer, link });
+        Ok(ports)
+    }
+
+    fn play(&mut self, now: std::time::Instant) {
+        let elapsed = self.shared.clock.elapsed();
+        let begin: Vec<_> = self
+            .senders
+            .iter()
+            .map(|(&track, Sender { feed, packetizer, .. })| {
+                let ticks = clock::ticks(elapsed, feed.track.clock_rate).0;
+                (track, packetizer.next_sequence(), packetizer.timestamp(ticks))
+            })
+            .collect();
+        self.session.accept_play(now, &begin);
+        if self.player.is_some() {
+            // A second PLAY (some players keep a session alive so) changes nothing.
+            return;
+        }
+        let frames = self.senders.iter().map(|(&track, sender)| (track, sender.feed.watch())).collect();
+        let video = self.senders.values().find(|sender| sender.feed.track.kind() == MediaKind::Video);
+        video.iter().for_each(|sender| sender.feed.request_key_frame());
+        self.player = Some(Player {
+            frames,
+            key_wanted: video.is_some(),
+            started: video.is_none(),
+            next_report: Instant::now(),
+            _playing: self.shared.counters.level(|counters| &counters.sessions_playing),
+        });
+    }
+
+    /// A viewer too slow for the backlog lost frames.
+    fn skip(&mut self, track: usize, missed: u64) {
+        self.shared.counters.frames_skipped.fetch_add(missed, Relaxed);
+        let (Some(player), Some(sender)) = (&mut self.player, self.senders.get(&track)) else { return };
+        player.key_wanted |= sender.feed.track.kind() == MediaKind::Video;
+        debug!(track, missed, "viewer is too slow");
+    }
+
+    async fn send(&mut self, track: usize, frame: &Frame) -> Result<(), Gone> {
+        let (Some(player), Some(sender)) = (&mut self.player, self.senders.get_mut(&track)) else { return Ok(()) };
+        match sender.feed.track.kind() {
+            MediaKind::Video if player.key_wanted && !frame.key => {
+                // Before the first key frame nothing is lost: the viewer has not begun.
+                self.shared.counters.frames_skipped.fetch_add(u64::from(player.started), Relaxed);
+                return Ok(());
+            }
+            MediaKind::Video => (player.key_wanted, player.started) = (false, true),
+            MediaKind::Audio if !player.started => return Ok(()),
+            MediaKind::Audio => {}
+        }
+        let Sender { feed, packetizer, link } = sender;
+        self.packets.clear();
+        packetizer.push(&feed.track, frame, &mut self.packets);
+        let bytes: usize = self.packets.iter().map(Bytes::len).sum();
+        self.shared.counters.packets_sent.fetch_add(self.packets.len() as u64, Relaxed);
+        self.shared.counters.bytes_sent.fetch_add(bytes as u64, Relaxed);
+        match link {
+            Link::Interleaved { rtp, .. } => {
+                self.out.reserve(bytes + 4 * self.packets.len());
+                self.packets.iter().for_each(|packet| interleave(&mut self.out, *rtp, packet));
+            }
+            Link::Udp { rtp, to, .. } => {
+                for packet in &self.packets {
+                    // A lost datagram is what UDP is; the viewer's silence ends the session.
+                    let _ = rtp.send_to(packet, to[0]).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells each track's place on the wall clock.
+    async fn report(&mut self) {
+        let Some(player) = &mut self.player else { return };
+        player.next_report = Instant::now() + REPORT_INTERVAL;
+        let (elapsed, wall) = (self.shared.clock.elapsed(), clock::wall());
+        for Sender { feed, packetizer, link } in self.senders.values_mut() {
+            let ticks = clock::ticks(elapsed, feed.track.clock_rate).0;
+            let report = packetizer.report(rtcp::NtpTime::from_unix_micros(wall.0), ticks, "camera");
+            match link {
+                Link::Interleaved { rtcp, .. } => interleave(&mut self.out, *rtcp, &report),
+                Link::Udp { rtcp, to, .. } => {
+                    let _ = rtcp.send_to(&report, to[1]).await;
+                }
+            }
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), Gone> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        match timeout(WRITE_TIMEOUT, self.socket.write_all(&self.out)).await {
+            Ok(Ok(())) => self.out.clear(),
+            Ok(Err(_)) => return Err(Gone("connection lost")),
+            Err(_) => return Err(Gone("the client takes nothing")),
+        }
+        Ok(())
+    }
+}
+
+/// Appends a packet in the framing of RFC 2326 §10.12.
+fn interleave(out: &mut BytesMut, channel: u8, packet: &[u8]) {
+    out.put_slice(&interleaved_header(channel, packet.len()));
+    out.put_slice(packet);
+}
+
+async fn receive(frames: Option<(&usize, &mut broadcast::Receiver<Arc<Frame>>)>) -> Wake {
+    match frames {
+        Some((&track, frames)) => Wake::Frame(track, frames.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for RTCP from the viewer, and from nobody else.
+async fn hear(socket: Option<&UdpSocket>, viewer: IpAddr) {
+    let Some(socket) = socket else { return std::future::pending().await };
+    let mut datagram = [0; 1500];
+    loop {
+        if let Ok((length, from)) = socket.recv_from(&mut datagram).await
+            && from.ip() == viewer
+            && rtcp::parse(&datagram[..length]).is_ok()
+        {
+            return;
+        }
+    }
+}
+
+/// Two free ports, the even one for RTP and its neighbour for RTCP (RFC 3550 §11).
+async fn port_pair(ip: IpAddr) -> Option<(UdpSocket, UdpSocket, (u16, u16))> {
+    for _ in 0..PORT_TRIES {
+        let rtp = UdpSocket::bind((ip, 0)).await.ok()?;
+        let port = rtp.local_addr().ok()?.port();
+        if port % 2 == 0
+            && let Ok(rtcp) = UdpSocket::bind((ip, port + 1)).await
+        {
+            return Some((rtp, rtcp, (port, port + 1)));
+        }
+    }
+    None
+}
