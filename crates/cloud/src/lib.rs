@@ -1,1 +1,155 @@
-//! The product: accounts, apps, tokens, devices, grants. No HTTP, no JSON, no public codes.
+//! The product: accounts, applications, tokens, devices, grants.
+//!
+//! Every rule has one home here. The crate knows no HTTP, no JSON, no public code and no wire
+//! protocol; whoever faces the public turns [`Error`] into numbers. Nothing of an account can be
+//! reached without a [`Caller`], nothing of the node without an [`Operator`], and no media without a
+//! [`PlayGrant`] or [`PublishGrant`]: forgetting a check does not compile.
+
+mod account;
+mod clock;
+mod device;
+mod error;
+mod grant;
+mod keys;
+mod live;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::device::{AllowedHost, DeviceEvent, Dialer, Supervisor, SupervisorSettings};
+use media::{Hub, HubSettings};
+use store::MetaStore;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, warn};
+
+pub use account::{AccountId, App, Caller, Operator, Token};
+pub use clock::Clock;
+pub use device::{Attach, Attached, Channel, Device, Listing};
+pub use error::Error;
+pub use grant::{LiveAddress, LiveAsk, PlayGrant};
+pub use live::PublishGrant;
+
+use account::Callers;
+use grant::Grants;
+use keys::MasterKey;
+
+/// How often rows that ended are swept out.
+const SWEEP: Duration = Duration::from_secs(3600);
+
+/// What a cloud is made from.
+pub struct Settings {
+    /// Folder of the database and the key file; exists.
+    pub data: PathBuf,
+    /// How streams start and stop.
+    pub hub: HubSettings,
+    /// Addresses that may be dialled although they are special.
+    pub allow: Vec<AllowedHost>,
+    /// The time of day.
+    pub clock: Clock,
+}
+
+/// The product on this node.
+pub struct Cloud {
+    store: MetaStore,
+    keys: MasterKey,
+    clock: Clock,
+    callers: Callers,
+    grants: Grants,
+    online: device::Online,
+    push_keys: live::PushKeys,
+    supervisor: Supervisor,
+    devices: SupervisorSettings,
+    cancel: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// What grants need to load and to make keys.
+pub(crate) struct Parts<'a> {
+    store: &'a MetaStore,
+    keys: &'a MasterKey,
+    clock: &'a Clock,
+}
+
+impl Cloud {
+    /// Opens the data folder and starts every attached device. Gives the operator's token if it was
+    /// made just now; it is kept nowhere.
+    ///
+    /// # Errors
+    /// `Internal` when the database or the key file cannot be used.
+    pub async fn open(settings: Settings) -> Result<(Arc<Cloud>, Option<String>), Error> {
+        let Settings { data, hub, allow, clock } = settings;
+        let keys = MasterKey::open(&data.join("master.key")).map_err(|e| Error::Internal(e.into()))?;
+        let store = MetaStore::sqlite(&data.join("meta.db")).await?;
+        let grants = Grants::load(&Parts { store: &store, keys: &keys, clock: &clock }).await?;
+        let devices = SupervisorSettings { hub: Hub::new(hub), dialer: Dialer::new(allow) };
+        let (supervisor, events) = Supervisor::new(devices.clone());
+        let cloud = Arc::new(Cloud {
+            store,
+            keys,
+            clock,
+            callers: Callers::default(),
+            grants,
+            online: device::Online::default(),
+            push_keys: live::PushKeys::default(),
+            supervisor,
+            devices,
+            cancel: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        });
+        let operator_token = cloud.first_operator_token().await?;
+        cloud.load_push_keys().await?;
+        cloud.start_devices().await?;
+        cloud.tasks.spawn(cloud.clone().listen(events));
+        cloud.tasks.spawn(cloud.clone().sweep());
+        Ok((cloud, operator_token))
+    }
+
+    fn parts(&self) -> Parts<'_> {
+        Parts { store: &self.store, keys: &self.keys, clock: &self.clock }
+    }
+
+    /// How devices are reached, for whoever searches for them.
+    pub fn device_settings(&self) -> &SupervisorSettings {
+        &self.devices
+    }
+
+    /// Stops every device and closes the database.
+    pub async fn shutdown(&self) {
+        self.supervisor.shutdown().await;
+        self.cancel.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.store.close().await;
+    }
+
+    async fn listen(self: Arc<Self>, mut events: mpsc::Receiver<DeviceEvent>) {
+        loop {
+            let event = tokio::select! {
+                biased;
+                () = self.cancel.cancelled() => return,
+                event = events.recv() => event,
+            };
+            let Some(event) = event else { return };
+            if let Err(failure) = self.on_event(event).await {
+                error!(error = %failure, source = ?std::error::Error::source(&failure), "device news not stored");
+            }
+        }
+    }
+
+    async fn sweep(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(SWEEP);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.cancel.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            if let Err(failure) = self.store.purge_expired(self.clock.now()).await {
+                warn!(error = %failure, "expired rows stay for now");
+            }
+        }
+    }
+}

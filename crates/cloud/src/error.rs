@@ -1,0 +1,88 @@
+//! What the product says no with.
+
+use device::DriverError;
+
+/// The product's vocabulary of failure. Each variant has one public code, given by whoever faces the public.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A value is out of its range or malformed.
+    #[error("{field} is missing, malformed or out of range")]
+    InvalidArgument {
+        /// Name of the parameter.
+        field: &'static str,
+    },
+    /// The access token is unknown or expired.
+    #[error("access token is unknown or expired")]
+    TokenInvalid,
+    /// The application was switched off.
+    #[error("application is disabled")]
+    AppKeyDisabled,
+    /// No application has this key.
+    #[error("application does not exist")]
+    AppKeyUnknown,
+    /// The secret is not the application's.
+    #[error("secret does not match the application")]
+    SecretMismatch,
+    /// Too many attempts; later ones may succeed.
+    #[error("too many attempts; try again later")]
+    RateLimited,
+    /// The caller may not do this.
+    #[error("permission denied")]
+    PermissionDenied,
+    /// The device has no such channel.
+    #[error("channel does not exist")]
+    ChannelNotFound,
+    /// The device was the caller's and is attached no more.
+    #[error("device was removed")]
+    DeviceRemoved,
+    /// The device does not answer.
+    #[error("device is off line")]
+    DeviceOffline,
+    /// The device did not answer in time.
+    #[error("device did not answer in time")]
+    DeviceTimeout,
+    /// The device could not be attached.
+    #[error("the device could not be reached: {0}")]
+    Device(#[source] DriverError),
+    /// The serial is unknown or the code is not its.
+    #[error("verification code is wrong")]
+    VerifyCodeWrong,
+    /// Another account has the device.
+    #[error("device belongs to another account")]
+    OwnedByOther,
+    /// The caller has the device already.
+    #[error("device is yours already")]
+    AlreadyYours,
+    /// The device is not the caller's, known or not.
+    #[error("device is not yours")]
+    NotOwner,
+    /// The serial is not 9 characters `[A-Z0-9]`.
+    #[error("serial is malformed")]
+    SerialMalformed,
+    /// A device with this serial is attached already.
+    #[error("serial is attached already")]
+    SerialTaken,
+    /// The device cannot do this.
+    #[error("not supported by the device")]
+    Unsupported,
+    /// A play or publish address is forged, expired or revoked.
+    #[error("address is invalid, expired or revoked")]
+    GrantInvalid,
+    /// The picture did not come; names the hop that failed.
+    #[error("no picture, failed at {step}: {cause}")]
+    NoPicture {
+        /// The hop: `dial`, `auth`, `describe`, `no key frame`, …
+        step: &'static str,
+        /// What happened there.
+        cause: String,
+    },
+    /// Our own fault; the source is for the log.
+    #[error("internal error")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Error {
+        Error::Internal(error.into())
+    }
+}

@@ -1,0 +1,352 @@
+//! RTMP: players and devices that publish to us.
+//!
+//! A conversation begins in a task of its own. Once a plain player is let in, its socket goes to the
+//! fan-out and the task keeps reading commands; a player over TLS is fed by its task. A publisher's
+//! messages become frames of the stream that its key names.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use av::{MediaKind, UnixMicros};
+use av::container::flv::{FrameReader, TagType};
+use bytes::Bytes;
+use proto::rtmp::server::{Event, Media, ServerSession};
+use proto::rtmp::{Output, StreamPath};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::TlsAcceptor;
+use tracing::{Instrument, debug, debug_span, info, warn};
+
+use super::block::Format;
+use super::fanout::{STALL, Viewer};
+use super::session::{Protocol, Session, Why};
+use super::{Gateway, Refused};
+
+/// From the connection to its wish: a peer that is slower than this is not a player.
+const WISH_WITHIN: Duration = Duration::from_secs(10);
+/// A publisher that sends nothing for this long is gone (T9).
+const SILENCE: Duration = Duration::from_secs(15);
+/// Read at once from a peer that has not been let in, and from a publisher.
+const READ: usize = 16 << 10;
+/// How long to wait after accept failed, which it does when file descriptors run out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Accepts until the gateway is cancelled. Each connection holds one of `permits` until it ends.
+pub async fn accept(gateway: Arc<Gateway>, listener: TcpListener, tls: Option<TlsAcceptor>, permits: Arc<Semaphore>) {
+    loop {
+        // The permit comes first: when all are out, peers wait in the backlog instead of in our memory.
+        let permit = permits.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let accepted = tokio::select! {
+            biased;
+            () = gateway.cancel.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let (socket, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                warn!(%error, "accept failed");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        // A socket that refuses the option still works, only later.
+        socket.set_nodelay(true).ok();
+        let (gateway, tls) = (gateway.clone(), tls.clone());
+        let tasks = gateway.tasks.clone();
+        let connection = async move {
+            match tls {
+                None => serve_plain(&gateway, socket, peer).await,
+                Some(tls) => {
+                    if let Ok(Ok(socket)) = timeout(WISH_WITHIN, tls.accept(socket)).await {
+                        serve_tls(&gateway, socket, peer).await;
+                    }
+                }
+            }
+            drop(permit);
+        };
+        tasks.spawn(connection.instrument(debug_span!("rtmp", %peer)));
+    }
+}
+
+/// What a peer came for.
+enum Wish {
+    Play(StreamPath),
+    Publish(StreamPath),
+}
+
+async fn serve_plain(gateway: &Arc<Gateway>, mut socket: TcpStream, peer: SocketAddr) {
+    let mut rtmp = Box::new(ServerSession::new());
+    match wish(gateway, &mut socket, &mut rtmp).await {
+        None => {}
+        Some(Wish::Publish(path)) => publish(gateway, &mut socket, rtmp, &path, peer).await,
+        Some(Wish::Play(path)) => {
+            let Some((viewing, session)) = admit(gateway, &mut socket, &mut rtmp, &path, peer).await else { return };
+            let (socket, stream) = (Arc::new(socket), viewing.stream().id().clone());
+            let viewer = Viewer { greeting: transmit(&mut rtmp), socket: socket.clone(), session: session.clone() };
+            gateway.fanouts.join(viewing, Format::Rtmp, viewer).await;
+            obey(gateway, &socket, rtmp, &session).await;
+            gateway.fanouts.leave(&stream, Format::Rtmp, session).await;
+        }
+    }
+}
+
+async fn serve_tls<S: AsyncRead + AsyncWrite + Unpin>(gateway: &Arc<Gateway>, mut socket: S, peer: SocketAddr) {
+    let mut rtmp = Box::new(ServerSession::new());
+    match wish(gateway, &mut socket, &mut rtmp).await {
+        None => {}
+        Some(Wish::Publish(path)) => publish(gateway, &mut socket, rtmp, &path, peer).await,
+        Some(Wish::Play(path)) => {
+            let Some((viewing, session)) = admit(gateway, &mut socket, &mut rtmp, &path, peer).await else { return };
+            let mut reader = gateway.fanouts.reader(viewing, Format::Rtmp);
+            let mut buffer = vec![0; 512];
+            let mut blocks = Vec::new();
+            blocks.extend(Some(transmit(&mut rtmp)));
+            let why = loop {
+                for block in blocks.drain(..) {
+                    session.add_bytes(block.len() as u64);
+                    match timeout(STALL, socket.write_all(&block)).await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(_)) => session.finish(Why::PeerLeft),
+                        Err(_) => session.finish(Why::Stalled),
+                    }
+                }
+                if !matches!(timeout(STALL, socket.flush()).await, Ok(Ok(()))) {
+                    break Why::PeerLeft;
+                }
+                tokio::select! {
+                    biased;
+                    () = session.over() => break Why::PeerLeft,
+                    read = socket.read(&mut buffer) => match read {
+                        Ok(n @ 1..) => match heard(&mut rtmp, &buffer[..n]) {
+                            Ok(answer) => blocks.push(answer),
+                            Err(why) => break why,
+                        },
+                        Ok(0) | Err(_) => break Why::PeerLeft,
+                    },
+                    read = reader.read(&mut blocks) => match read {
+                        Some(lost) => session.add_skipped(lost),
+                        None => break Why::StreamEnded,
+                    },
+                }
+            };
+            session.finish(why);
+        }
+    }
+}
+
+/// Talks until the peer says what it wants; `None` when it left, took too long or spoke something else.
+async fn wish<S: AsyncRead + AsyncWrite + Unpin>(gateway: &Gateway, socket: &mut S, rtmp: &mut ServerSession) -> Option<Wish> {
+    let deadline = Instant::now() + WISH_WITHIN;
+    let mut buffer = vec![0; READ];
+    loop {
+        let n = tokio::select! {
+            biased;
+            () = gateway.cancel.cancelled() => return None,
+            read = timeout_at(deadline, socket.read(&mut buffer)) => read.ok()?.ok()?,
+        };
+        if n == 0 {
+            return None;
+        }
+        let understood = rtmp.handle_input(&buffer[..n]);
+        let mut wish = None;
+        while let Some(output) = rtmp.poll_output() {
+            match output {
+                Output::Transmit(bytes) => timeout_at(deadline, socket.write_all(&bytes)).await.ok()?.ok()?,
+                Output::Event(Event::Play(path)) => wish = Some(Wish::Play(path)),
+                Output::Event(Event::Publish(path)) => wish = Some(Wish::Publish(path)),
+                Output::Event(Event::Closed) => return None,
+                Output::Event(_) => {}
+            }
+        }
+        timeout_at(deadline, socket.flush()).await.ok()?.ok()?;
+        if let Err(error) = understood {
+            gateway.sessions.count_malformed();
+            debug!(error = %error, fault = %error.fault, "malformed RTMP");
+            return None;
+        }
+        if wish.is_some() {
+            return wish;
+        }
+    }
+}
+
+/// Lets a player in, or tells it why not.
+async fn admit<S: AsyncWrite + Unpin>(
+    gateway: &Arc<Gateway>,
+    socket: &mut S,
+    rtmp: &mut ServerSession,
+    path: &StreamPath,
+    peer: SocketAddr,
+) -> Option<(media::Viewing, Arc<Session>)> {
+    let takes_h265 = ["hvc1", "hev1"].iter().any(|four_cc| rtmp.connect().can_take(four_cc));
+    match gateway.admit(&path.path, &path.query, takes_h265, peer, Protocol::Rtmp).await {
+        Ok(admitted) => {
+            if rtmp.accept_play().is_err() {
+                admitted.session.finish(Why::Malformed);
+                return None;
+            }
+            Some((admitted.viewing, admitted.session))
+        }
+        Err(refused) => {
+            let code = match &refused {
+                Refused::Cloud(cloud::Error::GrantInvalid) => "NetStream.Play.StreamNotFound",
+                _ => "NetStream.Play.Failed",
+            };
+            debug!(%refused, "player refused");
+            refuse(socket, rtmp, code, &refused.to_string()).await;
+            None
+        }
+    }
+}
+
+async fn refuse<S: AsyncWrite + Unpin>(socket: &mut S, rtmp: &mut ServerSession, code: &str, text: &str) {
+    rtmp.reject(code, text);
+    let farewell = transmit(rtmp);
+    // A refused peer that does not even read its answer has lost nothing.
+    timeout(STALL, async {
+        socket.write_all(&farewell).await?;
+        socket.shutdown().await
+    })
+    .await
+    .ok();
+}
+
+/// What the session wants sent now.
+fn transmit(rtmp: &mut ServerSession) -> Bytes {
+    let mut bytes = Vec::new();
+    while let Some(output) = rtmp.poll_output() {
+        if let Output::Transmit(more) = output {
+            bytes.extend_from_slice(&more);
+        }
+    }
+    bytes.into()
+}
+
+/// Takes a player's words; gives the answer, or why it is over.
+fn heard(rtmp: &mut ServerSession, input: &[u8]) -> Result<Bytes, Why> {
+    rtmp.handle_input(input).map_err(|_| Why::Malformed)?;
+    let mut answer = Vec::new();
+    while let Some(output) = rtmp.poll_output() {
+        match output {
+            Output::Transmit(bytes) => answer.extend_from_slice(&bytes),
+            Output::Event(Event::Closed) => return Err(Why::PeerLeft),
+            Output::Event(_) => {}
+        }
+    }
+    Ok(answer.into())
+}
+
+/// Reads a player's commands while the fan-out feeds it, until either is over.
+async fn obey(gateway: &Gateway, socket: &TcpStream, mut rtmp: Box<ServerSession>, session: &Arc<Session>) {
+    loop {
+        let readable = tokio::select! {
+            biased;
+            () = session.over() => return,
+            readable = socket.readable() => readable,
+        };
+        let mut scratch = [0; 512];
+        let heard = match readable.and_then(|()| socket.try_read(&mut scratch)) {
+            Ok(n @ 1..) => heard(&mut rtmp, &scratch[..n]),
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => continue,
+            Ok(0) | Err(_) => Err(Why::PeerLeft),
+        };
+        match heard {
+            Ok(answer) if answer.is_empty() => {}
+            Ok(answer) => gateway.fanouts.say(&session.stream, Format::Rtmp, session.clone(), answer).await,
+            Err(why) => return session.finish(why),
+        }
+    }
+}
+
+/// Takes a publisher's stream until it ends.
+async fn publish<S: AsyncRead + AsyncWrite + Unpin>(
+    gateway: &Arc<Gateway>,
+    socket: &mut S,
+    mut rtmp: Box<ServerSession>,
+    path: &StreamPath,
+    peer: SocketAddr,
+) {
+    let stream = match gateway.cloud.verify_publish(&path.path, &path.query) {
+        Ok(grant) => grant.stream,
+        Err(refused) => {
+            debug!(%refused, "publisher refused");
+            return refuse(socket, &mut rtmp, "NetStream.Publish.BadName", &refused.to_string()).await;
+        }
+    };
+    let Ok(mut writer) = gateway.cloud.hub().publish(stream.clone()) else {
+        return refuse(socket, &mut rtmp, "NetStream.Publish.BadName", "somebody publishes this already").await;
+    };
+    if rtmp.accept_publish().is_err() {
+        return gateway.sessions.count_malformed();
+    }
+    let session = gateway.sessions.begin(peer, Protocol::RtmpPublish, stream.clone(), None);
+    info!(%stream, "publishing");
+    let mut frames = FrameReader::new();
+    let mut buffer = vec![0; READ];
+    let why = 'publish: loop {
+        while let Some(output) = rtmp.poll_output() {
+            match output {
+                Output::Transmit(bytes) => {
+                    if !matches!(timeout(STALL, socket.write_all(&bytes)).await, Ok(Ok(()))) {
+                        break 'publish Why::PeerLeft;
+                    }
+                }
+                Output::Event(Event::Media(message)) => {
+                    if let Err(error) = write(&mut writer, &mut frames, message) {
+                        debug!(%error, "malformed media");
+                        break 'publish Why::Malformed;
+                    }
+                }
+                Output::Event(Event::Closed) => break 'publish Why::PeerLeft,
+                Output::Event(_) => {}
+            }
+        }
+        let read = tokio::select! {
+            biased;
+            () = session.over() => break Why::Killed,
+            read = timeout(SILENCE, socket.read(&mut buffer)) => read,
+        };
+        match read {
+            Err(_) => break Why::Stalled,
+            Ok(Ok(n @ 1..)) => {
+                session.add_bytes(n as u64);
+                if let Err(error) = rtmp.handle_input(&buffer[..n]) {
+                    debug!(error = %error, fault = %error.fault, "malformed RTMP");
+                    break Why::Malformed;
+                }
+            }
+            Ok(Ok(0) | Err(_)) => break Why::PeerLeft,
+        }
+    };
+    info!(%stream, why = why.name(), "publishing ended");
+    writer.fail("publish", why.name());
+    session.finish(why);
+}
+
+fn write(
+    writer: &mut media::StreamWriter,
+    frames: &mut FrameReader,
+    message: Media,
+) -> Result<(), av::container::flv::Error> {
+    let tag = match message.kind {
+        MediaKind::Video => TagType::Video,
+        MediaKind::Audio => TagType::Audio,
+    };
+    let output = frames.push(tag, message.timestamp, message.body, wall_clock())?;
+    if let Some(tracks) = output.tracks {
+        writer.set_tracks(tracks.to_vec());
+    }
+    if let Some(frame) = output.frame {
+        // A frame whose track was never announced cannot be decoded by anybody.
+        writer.write(frame).ok();
+    }
+    Ok(())
+}
+
+fn wall_clock() -> UnixMicros {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    UnixMicros(since.as_micros() as i64)
+}

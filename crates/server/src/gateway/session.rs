@@ -1,0 +1,212 @@
+//! Who is watching or publishing: the list an operator sees, ends, and that revocation acts on.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::SystemTime;
+
+use cloud::PlayGrant;
+use media::StreamId;
+use tokio_util::sync::CancellationToken;
+
+/// What a session speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Protocol {
+    /// RTMP play.
+    Rtmp,
+    /// FLV over HTTP.
+    HttpFlv,
+    /// FLV over WebSocket.
+    WsFlv,
+    /// RTMP publish.
+    RtmpPublish,
+}
+
+impl Protocol {
+    /// Its name in lists and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Protocol::Rtmp => "rtmp",
+            Protocol::HttpFlv => "http-flv",
+            Protocol::WsFlv => "ws-flv",
+            Protocol::RtmpPublish => "rtmp-publish",
+        }
+    }
+}
+
+/// Why a session ended; each is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Why {
+    /// The peer closed, or its connection broke.
+    PeerLeft = 1,
+    /// Its socket accepted nothing for too long.
+    Stalled,
+    /// The stream is over.
+    StreamEnded,
+    /// Its address was revoked.
+    Revoked,
+    /// An operator ended it.
+    Killed,
+    /// It sent what cannot be understood.
+    Malformed,
+    /// The server is stopping.
+    Shutdown,
+}
+
+impl Why {
+    /// All reasons, for counters.
+    pub const ALL: [Why; 7] = [
+        Why::PeerLeft,
+        Why::Stalled,
+        Why::StreamEnded,
+        Why::Revoked,
+        Why::Killed,
+        Why::Malformed,
+        Why::Shutdown,
+    ];
+
+    /// Its name in logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Why::PeerLeft => "peer left",
+            Why::Stalled => "stalled",
+            Why::StreamEnded => "stream ended",
+            Why::Revoked => "revoked",
+            Why::Killed => "killed",
+            Why::Malformed => "malformed",
+            Why::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// One viewer or publisher.
+pub struct Session {
+    /// Its number on this node.
+    pub id: u64,
+    /// The other end.
+    pub peer: SocketAddr,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// The stream.
+    pub stream: StreamId,
+    /// What lets it watch; a publisher has none.
+    pub grant: Option<PlayGrant>,
+    /// Since when.
+    pub since: SystemTime,
+    bytes: AtomicU64,
+    skipped: AtomicU64,
+    why: AtomicU8,
+    over: CancellationToken,
+    sessions: Arc<Shared>,
+}
+
+impl Session {
+    /// Bytes sent to it, or received from it.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Blocks it lost to its slowness.
+    pub fn skipped(&self) -> u64 {
+        self.skipped.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn add_bytes(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn add_skipped(&self, blocks: u64) {
+        if blocks > 0 {
+            self.skipped.fetch_add(blocks, Ordering::Relaxed);
+            self.sessions.skipped.fetch_add(blocks, Ordering::Relaxed);
+        }
+    }
+
+    /// Ends the session; the first reason counts, and everybody who serves it hears of it.
+    pub fn finish(&self, why: Why) {
+        if self.why.compare_exchange(0, why as u8, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            self.sessions.ended[why as usize - 1].fetch_add(1, Ordering::Relaxed);
+            self.sessions.table().remove(&self.id);
+            tracing::debug!(id = self.id, peer = %self.peer, protocol = self.protocol.name(), why = why.name(), bytes = self.bytes(), "session ended");
+            self.over.cancel();
+        }
+    }
+
+    /// Resolves once the session is over.
+    pub async fn over(&self) {
+        self.over.cancelled().await;
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    table: Mutex<BTreeMap<u64, Arc<Session>>>,
+    next: AtomicU64,
+    ended: [AtomicU64; Why::ALL.len()],
+    skipped: AtomicU64,
+}
+
+impl Shared {
+    fn table(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Session>>> {
+        self.table.lock().expect("no panic while the table is locked")
+    }
+}
+
+/// Every session of this node. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Sessions {
+    shared: Arc<Shared>,
+}
+
+impl Sessions {
+    /// Enters a session; it leaves the table when it is finished.
+    pub fn begin(&self, peer: SocketAddr, protocol: Protocol, stream: StreamId, grant: Option<PlayGrant>) -> Arc<Session> {
+        let id = self.shared.next.fetch_add(1, Ordering::Relaxed) + 1;
+        let session = Arc::new(Session {
+            id,
+            peer,
+            protocol,
+            stream,
+            grant,
+            since: SystemTime::now(),
+            bytes: AtomicU64::new(0),
+            skipped: AtomicU64::new(0),
+            why: AtomicU8::new(0),
+            over: CancellationToken::new(),
+            sessions: self.shared.clone(),
+        });
+        self.shared.table().insert(id, session.clone());
+        session
+    }
+
+    /// Those running now.
+    pub fn list(&self) -> Vec<Arc<Session>> {
+        self.shared.table().values().cloned().collect()
+    }
+
+    /// Ends every session for which `which` holds; gives their number.
+    pub fn finish_where(&self, why: Why, which: impl Fn(&Session) -> bool) -> usize {
+        let found: Vec<Arc<Session>> = self.list().into_iter().filter(|session| which(session)).collect();
+        for session in &found {
+            session.finish(why);
+        }
+        found.len()
+    }
+
+    /// Counts a peer that could not be understood before it had a session.
+    pub fn count_malformed(&self) {
+        self.shared.ended[Why::Malformed as usize - 1].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many sessions ended for each reason.
+    pub fn ended(&self) -> impl Iterator<Item = (Why, u64)> {
+        Why::ALL.into_iter().map(|why| (why, self.shared.ended[why as usize - 1].load(Ordering::Relaxed)))
+    }
+
+    /// Blocks that slow viewers lost.
+    pub fn skipped(&self) -> u64 {
+        self.shared.skipped.load(Ordering::Relaxed)
+    }
+}

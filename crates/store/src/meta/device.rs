@@ -1,0 +1,269 @@
+//! Attached devices and who bound them.
+
+use sqlx::any::AnyRow;
+use sqlx::query;
+
+use super::{ChannelRow, Columns, MetaStore, channel, one_row};
+use crate::facts::{from_text, to_text};
+use crate::{DeviceFacts, Error, UnixMillis};
+
+/// A device to attach.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewDevice {
+    /// Its serial on this platform.
+    pub serial: String,
+    /// Verification code, encrypted.
+    pub code_sealed: Vec<u8>,
+    /// The way it is attached, as the caller names it.
+    pub driver: String,
+    /// Where it is.
+    pub address: String,
+    /// Login at the device, encrypted.
+    pub login_sealed: Option<Vec<u8>>,
+    /// Name for people.
+    pub name: String,
+    /// What it says of itself.
+    pub facts: DeviceFacts,
+    /// Pull its main streams all the time.
+    pub keep_live: bool,
+    /// Now.
+    pub attached_at: UnixMillis,
+    /// Its channels; `serial` in them is not looked at.
+    pub channels: Vec<ChannelRow>,
+}
+
+/// An attached device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceRow {
+    /// Its serial on this platform.
+    pub serial: String,
+    /// Verification code, encrypted.
+    pub code_sealed: Vec<u8>,
+    /// The way it is attached.
+    pub driver: String,
+    /// Where it is.
+    pub address: String,
+    /// Login at the device, encrypted.
+    pub login_sealed: Option<Vec<u8>>,
+    /// Name for people.
+    pub name: String,
+    /// What it says of itself.
+    pub facts: DeviceFacts,
+    /// Pull its main streams all the time.
+    pub keep_live: bool,
+    /// Whether it was on line when last heard of; a hint after a restart.
+    pub online: bool,
+    /// When `online` last changed.
+    pub changed_at: UnixMillis,
+    /// When it was attached.
+    pub attached_at: UnixMillis,
+    /// Whose it is.
+    pub account_id: Option<String>,
+    /// Since when.
+    pub bound_at: Option<UnixMillis>,
+}
+
+fn device(row: AnyRow) -> Result<DeviceRow, Error> {
+    Ok(DeviceRow {
+        serial: row.text("serial")?,
+        code_sealed: row.blob("code_sealed")?,
+        driver: row.text("driver")?,
+        address: row.text("address")?,
+        login_sealed: row.blob_opt("login_sealed")?,
+        name: row.text("name")?,
+        facts: from_text(&row.text("facts")?)?,
+        keep_live: row.flag("keep_live")?,
+        online: row.flag("online")?,
+        changed_at: row.time("changed_at")?,
+        attached_at: row.time("attached_at")?,
+        account_id: row.text_opt("account_id")?,
+        bound_at: row.int_opt("bound_at")?.map(UnixMillis),
+    })
+}
+
+impl MetaStore {
+    /// Attaches a device with its channels, bound to nobody and off line.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if the serial is attached.
+    pub async fn insert_device(&self, device: &NewDevice) -> Result<(), Error> {
+        let mut tx = self.writer.begin().await?;
+        query(
+            "INSERT INTO device (serial, code_sealed, driver, address, login_sealed, name, facts, keep_live, \
+             online, changed_at, attached_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $9)",
+        )
+        .bind(&device.serial)
+        .bind(&device.code_sealed)
+        .bind(&device.driver)
+        .bind(&device.address)
+        .bind(device.login_sealed.as_ref())
+        .bind(&device.name)
+        .bind(to_text(&device.facts))
+        .bind(i64::from(device.keep_live))
+        .bind(device.attached_at.0)
+        .execute(&mut *tx)
+        .await?;
+        query("DELETE FROM removed_device WHERE serial = $1").bind(&device.serial).execute(&mut *tx).await?;
+        channel::learn(&mut tx, &device.serial, &device.channels).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Detaches a device; the account that had it will find it among the removed.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn delete_device(&self, serial: &str, now: UnixMillis) -> Result<(), Error> {
+        let mut tx = self.writer.begin().await?;
+        query(
+            "INSERT INTO removed_device (account_id, serial, removed_at) \
+             SELECT account_id, serial, $2 FROM device WHERE serial = $1 AND account_id IS NOT NULL \
+             ON CONFLICT (account_id, serial) DO UPDATE SET removed_at = excluded.removed_at",
+        )
+        .bind(serial)
+        .bind(now.0)
+        .execute(&mut *tx)
+        .await?;
+        let gone = query("DELETE FROM device WHERE serial = $1").bind(serial).execute(&mut *tx).await?;
+        one_row(gone.rows_affected())?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Whether the account had this device when it was detached.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn was_removed(&self, account_id: &str, serial: &str) -> Result<bool, Error> {
+        let row = query("SELECT removed_at FROM removed_device WHERE account_id = $1 AND serial = $2")
+            .bind(account_id)
+            .bind(serial)
+            .fetch_optional(&self.reader)
+            .await?;
+        Ok(row.is_some())
+    }
+
+    /// One device.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Corrupt`].
+    pub async fn device(&self, serial: &str) -> Result<Option<DeviceRow>, Error> {
+        query("SELECT * FROM device WHERE serial = $1")
+            .bind(serial)
+            .fetch_optional(&self.reader)
+            .await?
+            .map(device)
+            .transpose()
+    }
+
+    /// Every device, by serial.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Corrupt`].
+    pub async fn devices(&self) -> Result<Vec<DeviceRow>, Error> {
+        query("SELECT * FROM device ORDER BY serial").fetch_all(&self.reader).await?.into_iter().map(device).collect()
+    }
+
+    /// `limit` devices of an account from `offset` on, first bound first, and how many it has.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Corrupt`].
+    pub async fn devices_of(
+        &self,
+        account_id: &str,
+        offset: u32,
+        limit: u32,
+    ) -> Result<(Vec<DeviceRow>, u64), Error> {
+        let rows =
+            query("SELECT * FROM device WHERE account_id = $1 ORDER BY bound_at, serial LIMIT $2 OFFSET $3")
+                .bind(account_id)
+                .bind(i64::from(limit))
+                .bind(i64::from(offset))
+                .fetch_all(&self.reader)
+                .await?;
+        let total = query("SELECT count(*) AS total FROM device WHERE account_id = $1")
+            .bind(account_id)
+            .fetch_one(&self.reader)
+            .await?;
+        Ok((rows.into_iter().map(device).collect::<Result<_, _>>()?, total.number("total")?))
+    }
+
+    /// Binds a device that nobody has; answers whether it was free.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if the account does not exist.
+    pub async fn bind_device(&self, serial: &str, account_id: &str, now: UnixMillis) -> Result<bool, Error> {
+        let bound = query(
+            "UPDATE device SET account_id = $2, bound_at = $3 WHERE serial = $1 AND account_id IS NULL",
+        )
+        .bind(serial)
+        .bind(account_id)
+        .bind(now.0)
+        .execute(&self.writer)
+        .await?;
+        Ok(bound.rows_affected() == 1)
+    }
+
+    /// Frees a device that this account has.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if it has not.
+    pub async fn unbind_device(&self, serial: &str, account_id: &str) -> Result<(), Error> {
+        let freed = query(
+            "UPDATE device SET account_id = NULL, bound_at = NULL WHERE serial = $1 AND account_id = $2",
+        )
+        .bind(serial)
+        .bind(account_id)
+        .execute(&self.writer)
+        .await?;
+        one_row(freed.rows_affected())
+    }
+
+    /// Names a device that this account has.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if it has not.
+    pub async fn rename_device(&self, serial: &str, account_id: &str, name: &str) -> Result<(), Error> {
+        let named = query("UPDATE device SET name = $3 WHERE serial = $1 AND account_id = $2")
+            .bind(serial)
+            .bind(account_id)
+            .bind(name)
+            .execute(&self.writer)
+            .await?;
+        one_row(named.rows_affected())
+    }
+
+    /// Notes that a device went on or off line; the time is kept when it was so already.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]. A device that is gone is no error: news may be late.
+    pub async fn set_device_online(&self, serial: &str, online: bool, now: UnixMillis) -> Result<(), Error> {
+        query("UPDATE device SET online = $2, changed_at = $3 WHERE serial = $1 AND online <> $2")
+            .bind(serial)
+            .bind(i64::from(online))
+            .bind(now.0)
+            .execute(&self.writer)
+            .await?;
+        Ok(())
+    }
+
+    /// Notes what a device says of itself and of its channels. Channels keep the name they have, and
+    /// one the device no longer tells of is kept: a recorder forgets its cameras when they are unplugged.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the device is gone.
+    pub async fn set_device_facts(
+        &self,
+        serial: &str,
+        facts: &DeviceFacts,
+        channels: &[ChannelRow],
+    ) -> Result<(), Error> {
+        let mut tx = self.writer.begin().await?;
+        let changed = query("UPDATE device SET facts = $2 WHERE serial = $1")
+            .bind(serial)
+            .bind(to_text(facts))
+            .execute(&mut *tx)
+            .await?;
+        one_row(changed.rows_affected())?;
+        channel::learn(&mut tx, serial, channels).await?;
+        Ok(tx.commit().await?)
+    }
+}
