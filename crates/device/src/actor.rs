@@ -16,7 +16,9 @@ use tracing::{Instrument, info, info_span, warn};
 use crate::backoff::Backoff;
 use crate::dial::Dialer;
 use crate::driver::{ChannelNo, DeviceFacts, Driver, DriverError, Login, Quality, stream_id};
+use crate::onvif::OnvifDriver;
 use crate::push::PushDriver;
+use crate::rtsp::RtspDriver;
 
 /// How often a device on line is looked at. With [`ANSWER_TIMEOUT`] and [`MISSES`] a dead camera is
 /// off line within 3 + 2 × 4.5 s.
@@ -224,7 +226,12 @@ pub async fn probe(spec: &DeviceSpec, settings: &SupervisorSettings) -> Result<D
 fn driver(spec: &DeviceSpec, settings: &SupervisorSettings) -> Result<Arc<dyn Driver>, DriverError> {
     match spec.kind {
         DriverKind::RtmpPush => Ok(Arc::new(PushDriver::new(settings.hub.clone(), &spec.serial))),
-        DriverKind::Onvif | DriverKind::Rtsp => Err(DriverError::Unsupported),
+        DriverKind::Rtsp => {
+            Ok(Arc::new(RtspDriver::new(settings.dialer.clone(), &spec.address, spec.login.clone())?))
+        }
+        DriverKind::Onvif => {
+            Ok(Arc::new(OnvifDriver::new(settings.dialer.clone(), &spec.address, spec.login.clone())?))
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod backoff;
 mod dial;
 mod driver;
 mod push;
+mod rtsp;
 
 pub use actor::{DeviceEvent, DeviceHandle, DeviceSpec, DriverKind, Presence, Supervisor, SupervisorSettings, probe};
 pub use backoff::Backoff;

@@ -226,11 +226,17 @@ impl ClientSession {
             keep_alive_method: Method::GetParameter,
             now,
         };
-        session.ask(Method::Options, url.clone(), Headers::default());
-        let headers = session.requiring().with("Accept", "application/sdp");
-        session.ask(Method::Describe, url, headers);
-        session.advance();
+        session.ask(Method::Options, url, Headers::default());
+        session.describe(now);
         session
+    }
+
+    /// Asks for the description again: the cheapest proof that the server is there and lets us in.
+    pub fn describe(&mut self, now: Instant) {
+        self.now = now;
+        let headers = self.requiring().with("Accept", "application/sdp");
+        self.ask(Method::Describe, sendable(&self.settings.url), headers);
+        self.advance();
     }
 
     /// Sets up media of the description (by their index there), numbers them as tracks from 0, and

@@ -1,0 +1,192 @@
+//! One RTSP connection: the socket around [`ClientSession`].
+
+use std::error::Error as _;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+
+use bytes::{Buf, BytesMut};
+use proto::rtsp::client::{self, ClientSession, ClientSettings, Event, Output};
+use proto::sdp::Description;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until};
+use url::Url;
+
+use crate::dial::Dialer;
+use crate::driver::{DriverError, Login};
+
+/// RTSP's port (RFC 2326 §9.2).
+const PORT: u16 = 554;
+/// Bytes taken from the socket at once: some ten packets.
+const INPUT: usize = 16 << 10;
+
+/// Where a stream is, and how it is to travel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Source {
+    url: String,
+    host: String,
+    port: u16,
+    /// RTP over UDP instead of on the RTSP connection.
+    pub(super) udp: bool,
+}
+
+impl Source {
+    /// `rtsp://host[:port]/path`, or `rtspu://…` for RTP over UDP.
+    pub(super) fn parse(address: &str) -> Result<Source, DriverError> {
+        let refused = |why: &str| DriverError::AddressRefused(why.to_owned());
+        let (udp, address) = match address.strip_prefix("rtspu://") {
+            Some(rest) => (true, format!("rtsp://{rest}")),
+            None => (false, address.to_owned()),
+        };
+        let url = Url::parse(&address).map_err(|_| refused("not a URL; expected rtsp://host:port/path"))?;
+        if url.scheme() != "rtsp" {
+            return Err(refused("not an RTSP address; expected rtsp://host:port/path"));
+        }
+        // Addresses are shown and logged, logins are encrypted.
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(refused("the login belongs beside the address, not into it"));
+        }
+        let host = url.host_str().filter(|host| !host.is_empty()).ok_or(refused("no host in the address"))?;
+        Ok(Source { host: host.to_owned(), port: url.port().unwrap_or(PORT), url: url.to_string(), udp })
+    }
+}
+
+/// A connection. Dropping it says good-bye to the camera, as far as that goes without waiting.
+pub(super) struct Connection {
+    stream: TcpStream,
+    pub(super) session: ClientSession,
+    /// Written by the session and not yet taken by the socket: some requests at most.
+    pending: BytesMut,
+    input: Box<[u8]>,
+}
+
+impl Connection {
+    pub(super) async fn open(
+        dialer: &Dialer,
+        source: &Source,
+        login: Option<&Login>,
+    ) -> Result<Connection, DriverError> {
+        let stream = dialer.connect(&source.host, source.port).await?;
+        let settings = ClientSettings {
+            url: source.url.clone(),
+            login: login.map(|login| (login.user.clone(), login.password.clone())),
+            user_agent: concat!("fluorite/", env!("CARGO_PKG_VERSION")).to_owned(),
+            require: Vec::new(),
+        };
+        let session = ClientSession::new(settings, Instant::now().into_std());
+        Ok(Connection { stream, session, pending: BytesMut::new(), input: vec![0; INPUT].into() })
+    }
+
+    /// Our and the camera's address.
+    pub(super) fn addresses(&self) -> Result<(SocketAddr, SocketAddr), DriverError> {
+        let both = self.stream.local_addr().and_then(|local| Ok((local, self.stream.peer_addr()?)));
+        both.map_err(|error| gone(&error))
+    }
+
+    /// What happens next on the connection. Cancel safe.
+    pub(super) async fn event(&mut self) -> Result<Event, DriverError> {
+        loop {
+            let deadline = loop {
+                match self.session.poll_output() {
+                    Output::Transmit(bytes) => self.pending.extend_from_slice(&bytes),
+                    Output::Event(event) => return Ok(event),
+                    Output::Timeout(at) => break at,
+                }
+            };
+            let interest =
+                if self.pending.is_empty() { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
+            tokio::select! {
+                biased;
+                // First: a camera that floods us must not keep us from keeping alive.
+                () = sleep_until(deadline.into()) => self.session.handle_timeout(Instant::now().into_std()).map_err(failed)?,
+                ready = self.stream.ready(interest) => {
+                    let ready = ready.map_err(|error| gone(&error))?;
+                    if ready.is_writable() && !self.pending.is_empty() {
+                        match self.stream.try_write(&self.pending) {
+                            Ok(written) => self.pending.advance(written),
+                            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                            Err(error) => return Err(gone(&error)),
+                        }
+                    }
+                    if ready.is_readable() || ready.is_read_closed() {
+                        match self.stream.try_read(&mut self.input) {
+                            Ok(0) => return Err(gone(&ErrorKind::UnexpectedEof.into())),
+                            Ok(read) => {
+                                self.session.handle_input(Instant::now().into_std(), &self.input[..read]).map_err(failed)?;
+                            }
+                            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                            Err(error) => return Err(gone(&error)),
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for the description that a fresh session, or [`Connection::describe_again`], asks for.
+    pub(super) async fn description(&mut self) -> Result<Description, DriverError> {
+        loop {
+            if let Event::Described(description) = self.event().await? {
+                return Ok(description);
+            }
+        }
+    }
+
+    /// Asks for the description once more.
+    pub(super) async fn describe_again(&mut self) -> Result<Description, DriverError> {
+        self.session.describe(Instant::now().into_std());
+        self.description().await
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.session.teardown(Instant::now().into_std());
+        while let Output::Transmit(bytes) = self.session.poll_output() {
+            self.pending.extend_from_slice(&bytes);
+        }
+        // The camera notices a closed connection too; TEARDOWN only frees its resources earlier.
+        let _ = self.stream.try_write(&self.pending);
+    }
+}
+
+fn gone(error: &io::Error) -> DriverError {
+    let cause = match error.kind() {
+        ErrorKind::UnexpectedEof => "the camera closed the connection".to_owned(),
+        _ => error.to_string(),
+    };
+    DriverError::Unreachable { step: "rtsp", cause }
+}
+
+pub(super) fn failed(error: client::Error) -> DriverError {
+    let step = error.step();
+    match error {
+        client::Error::LoginRefused => DriverError::LoginRefused,
+        client::Error::Timeout(_) => DriverError::Timeout { step },
+        error => {
+            let causes = std::iter::successors(error.source(), |&error| error.source());
+            let cause = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
+            DriverError::Protocol { step, cause }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        let source = Source::parse("rtsp://10.0.0.5/Streaming/Channels/101?a=b").unwrap();
+        assert_eq!((source.host.as_str(), source.port, source.udp), ("10.0.0.5", 554, false));
+        assert_eq!(source.url, "rtsp://10.0.0.5/Streaming/Channels/101?a=b");
+        let source = Source::parse("rtspu://[fd00::5]:8554/main").unwrap();
+        assert_eq!((source.host.as_str(), source.port, source.udp), ("[fd00::5]", 8554, true));
+        for refused in
+            ["", "10.0.0.5", "http://10.0.0.5/", "rtsp:///x", "rtsp://admin:secret@10.0.0.5/", "file:///etc/passwd"]
+        {
+            assert!(matches!(Source::parse(refused), Err(DriverError::AddressRefused(_))), "{refused}");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Plain RTSP: media of any camera that has an RTSP address, and nothing else.
+//!
+//! [`pull`] is also what drivers use that learn the address in another way (ONVIF).
+
+mod connection;
+mod pull;
+#[cfg(test)]
+mod tests;
+mod udp;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use av::{CodecParameters, MediaKind};
+use media::StreamWriter;
+use proto::sdp::Description;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+pub(crate) use pull::pull;
+
+use self::connection::{Connection, Source};
+use crate::dial::Dialer;
+use crate::driver::{ChannelFacts, ChannelNo, DeviceFacts, Driver, DriverError, Login, Quality, StreamFacts};
+
+/// A connection kept for pings is not trusted longer than this: cameras close idle ones after 30 s or a minute.
+const IDLE_MAX: Duration = Duration::from_secs(20);
+
+/// A camera known by the RTSP addresses of its main stream and, maybe, its sub stream.
+pub(crate) struct RtspDriver {
+    dialer: Dialer,
+    main: String,
+    sub: Option<String>,
+    login: Option<Login>,
+    /// A connection between two pings, so that looking at a camera every few seconds costs it nothing.
+    idle: Mutex<Option<(Connection, Instant)>>,
+}
+
+impl RtspDriver {
+    /// `address`: one or two URLs, apart by blanks: `rtsp://host:port/path`, or `rtspu://…` for RTP over UDP.
+    ///
+    /// # Errors
+    /// `AddressRefused` if it is anything else.
+    pub(crate) fn new(dialer: Dialer, address: &str, login: Option<Login>) -> Result<RtspDriver, DriverError> {
+        let mut addresses = address.split_whitespace();
+        let main = addresses.next().unwrap_or_default().to_owned();
+        let sub = addresses.next().map(str::to_owned);
+        if addresses.next().is_some() {
+            return Err(DriverError::AddressRefused("more than a main and a sub stream".into()));
+        }
+        [Some(&main), sub.as_ref()].into_iter().flatten().try_for_each(|address| Source::parse(address).map(drop))?;
+        Ok(RtspDriver { dialer, main, sub, login, idle: Mutex::new(None) })
+    }
+
+    async fn open(&self, address: &str) -> Result<Connection, DriverError> {
+        Connection::open(&self.dialer, &Source::parse(address)?, self.login.as_ref()).await
+    }
+}
+
+/// What a description says of its stream.
+fn stream_facts(description: &Description) -> StreamFacts {
+    let received = || description.media.iter().filter_map(|media| Some((media, media.format()?)));
+    let video = received().find(|(_, format)| format.codec.media() == MediaKind::Video);
+    let size = video.as_ref().and_then(|(media, format)| match &format.parameters {
+        Some(CodecParameters::H264(p)) => Some((p.width, p.height)),
+        Some(CodecParameters::H265(p)) => Some((p.width, p.height)),
+        _ => media.size,
+    });
+    StreamFacts {
+        video_codec: video.map(|(media, _)| media.encoding().to_owned()),
+        size,
+        audio: Some(received().any(|(_, format)| format.codec.media() == MediaKind::Audio)),
+    }
+}
+
+#[async_trait]
+impl Driver for RtspDriver {
+    async fn probe(&self) -> Result<DeviceFacts, DriverError> {
+        let description = self.open(&self.main).await?.description().await?;
+        let sub = match &self.sub {
+            Some(address) => Some(stream_facts(&self.open(address).await?.description().await?)),
+            None => None,
+        };
+        let main = stream_facts(&description);
+        let channel = ChannelFacts { no: ChannelNo(1), name: description.name, main, sub };
+        // RTSP tells neither maker nor model, and moves no motor.
+        Ok(DeviceFacts { channels: vec![channel], capabilities: BTreeMap::new(), ..DeviceFacts::default() })
+    }
+
+    async fn ping(&self) -> Result<(), DriverError> {
+        // Taken out while in use: a ping that is dropped half-way leaves no connection in an unknown state.
+        let kept = self.idle.lock().await.take().filter(|(_, since)| since.elapsed() < IDLE_MAX);
+        if let Some((mut connection, _)) = kept {
+            // Cameras may close what is idle as they like: only a fresh connection tells that they are gone.
+            if connection.describe_again().await.is_ok() {
+                *self.idle.lock().await = Some((connection, Instant::now()));
+                return Ok(());
+            }
+        }
+        let mut connection = self.open(&self.main).await?;
+        connection.description().await?;
+        *self.idle.lock().await = Some((connection, Instant::now()));
+        Ok(())
+    }
+
+    async fn live(&self, channel: ChannelNo, quality: Quality, writer: &mut StreamWriter) -> Result<(), DriverError> {
+        let address = match (channel, quality) {
+            (ChannelNo(1), Quality::Main) => Some(self.main.as_str()),
+            (ChannelNo(1), Quality::Sub) => self.sub.as_deref(),
+            _ => None,
+        };
+        pull(&self.dialer, address.ok_or(DriverError::Unsupported)?, self.login.as_ref(), writer).await
+    }
+}
