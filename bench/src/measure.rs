@@ -1,0 +1,346 @@
+//! The scenarios.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::clip::{Clip, GOP_S};
+use crate::floor::Floor;
+use crate::load::{Load, Seen};
+use crate::process::Process;
+use crate::publisher::Publisher;
+use crate::server::{Attached, Fluorite, Nginx, Setting};
+use crate::viewer::{Address, first_key_frame};
+
+/// How much is measured.
+pub struct Plan {
+    /// Numbers of viewers.
+    pub viewers: Vec<usize>,
+    /// Times each scenario is run; they alternate, so that all see the same weather.
+    pub rounds: usize,
+    /// How long bytes are counted.
+    pub window: Duration,
+    /// Late viewers timed.
+    pub joins: usize,
+    /// Late viewers timed at the peer, which lets them wait for a key frame.
+    pub peer_joins: usize,
+    /// Publishers at once.
+    pub publishers: usize,
+    /// Cold starts timed.
+    pub cold_starts: usize,
+    /// Only what viewers cost those with this word in their name, and nothing else.
+    pub only: Option<String>,
+}
+
+impl Plan {
+    /// Everything, in less than 8 minutes.
+    pub fn full() -> Plan {
+        Plan {
+            viewers: vec![500, 1000],
+            rounds: 2,
+            window: Duration::from_secs(8),
+            joins: 100,
+            peer_joins: 15,
+            publishers: 50,
+            cold_starts: 15,
+            only: None,
+        }
+    }
+
+    /// A look, in less than a minute.
+    pub fn quick() -> Plan {
+        Plan {
+            viewers: vec![200],
+            rounds: 1,
+            window: Duration::from_secs(2),
+            joins: 30,
+            peer_joins: 3,
+            publishers: 10,
+            cold_starts: 0,
+            only: None,
+        }
+    }
+}
+
+impl Plan {
+    /// Whether the results are worth keeping.
+    pub fn is_full(&self) -> bool {
+        self.only.is_none() && self.cold_starts > 0
+    }
+
+    fn wants(&self, subject: Subject) -> bool {
+        self.only.as_ref().is_none_or(|word| subject.name().contains(word.as_str()))
+    }
+}
+
+/// Who serves the viewers, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// Writes and nothing else.
+    Floor(Floor),
+    /// nginx-rtmp.
+    Nginx,
+    /// Fluorite over RTMP.
+    Rtmp(Setting),
+    /// Fluorite over HTTP-FLV.
+    Flv(Setting),
+}
+
+impl Subject {
+    /// All of them, each floor beside those it is the floor of.
+    pub const ALL: [Subject; 7] = [
+        Subject::Floor(Floor::Frame),
+        Subject::Nginx,
+        Subject::Rtmp(Setting::Prompt),
+        Subject::Flv(Setting::Prompt),
+        Subject::Floor(Floor::Block),
+        Subject::Rtmp(Setting::Thrifty),
+        Subject::Flv(Setting::Thrifty),
+    ];
+
+    /// Its name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Subject::Floor(Floor::Frame) => "floor, a write a video frame",
+            Subject::Floor(Floor::Block) => "floor, a write each 64 KiB",
+            Subject::Nginx => "nginx-rtmp, RTMP",
+            Subject::Rtmp(Setting::Prompt) => "Fluorite prompt, RTMP",
+            Subject::Rtmp(Setting::Thrifty) => "Fluorite thrifty, RTMP",
+            Subject::Rtmp(Setting::Default) => "Fluorite, RTMP",
+            Subject::Flv(Setting::Prompt) => "Fluorite prompt, HTTP-FLV",
+            Subject::Flv(Setting::Thrifty) => "Fluorite thrifty, HTTP-FLV",
+            Subject::Flv(Setting::Default) => "Fluorite, HTTP-FLV",
+        }
+    }
+}
+
+/// What viewers cost once.
+#[derive(Clone, Debug)]
+pub struct Cost {
+    /// CPU seconds of the server for each 10⁹ bytes its viewers received.
+    pub cpu_s_per_gb: f64,
+    /// Memory of the server for each viewer beyond the first tenth of them, in KiB.
+    pub rss_kib_per_viewer: f64,
+    /// What the viewers saw.
+    pub seen: Seen,
+}
+
+/// One subject with one number of viewers, all rounds.
+pub struct Fanout {
+    /// Viewers.
+    pub viewers: usize,
+    /// Who served them.
+    pub subject: Subject,
+    /// One for each round.
+    pub rounds: Vec<Cost>,
+}
+
+/// What publishers cost.
+pub struct TakingIn {
+    /// Memory for each publisher, in KiB.
+    pub rss_kib: f64,
+    /// CPU milliseconds for each second of each stream.
+    pub cpu_ms: f64,
+}
+
+/// Everything measured.
+#[derive(Default)]
+pub struct Results {
+    /// Viewers.
+    pub fanout: Vec<Fanout>,
+    /// Name, and times to the first key frame.
+    pub joins: Vec<(&'static str, Vec<Duration>)>,
+    /// Name, and what publishers cost.
+    pub taking_in: Vec<(&'static str, TakingIn)>,
+}
+
+/// A server with one stream that is being published.
+struct Running {
+    // Ends before the server does.
+    _publisher: Option<Publisher>,
+    server: Server,
+    address: Address,
+}
+
+enum Server {
+    Floor(Process),
+    Nginx(Nginx),
+    Fluorite(Fluorite),
+}
+
+impl Running {
+    fn start(subject: Subject, binary: &Path, clip: &Arc<Clip>) -> Result<Running> {
+        Ok(match subject {
+            Subject::Floor(floor) => {
+                let mut command = Command::new(std::env::current_exe()?);
+                let (process, line) = Process::start_with_line(command.arg("floor").arg(floor.name()))?;
+                let port = line.trim().parse().context("the floor has no port")?;
+                Running { _publisher: None, server: Server::Floor(process), address: Address::Raw(port) }
+            }
+            Subject::Nginx => {
+                let nginx = Nginx::start()?;
+                let stream = nginx.stream("clip")?;
+                let publisher = Publisher::start(&stream.publish, clip)?;
+                Running { _publisher: Some(publisher), server: Server::Nginx(nginx), address: stream.rtmp }
+            }
+            Subject::Rtmp(setting) | Subject::Flv(setting) => {
+                let fluorite = Fluorite::start(binary, setting, false)?;
+                let attached = fluorite.attach_publisher()?;
+                let publisher = Publisher::start(&attached.publish, clip)?;
+                let stream = fluorite.stream(&attached)?;
+                let flv = matches!(subject, Subject::Flv(_));
+                let address = if flv { stream.flv.context("no FLV address")? } else { stream.rtmp };
+                Running { _publisher: Some(publisher), server: Server::Fluorite(fluorite), address }
+            }
+        })
+    }
+
+    fn process(&self) -> &Process {
+        match &self.server {
+            Server::Floor(process) => process,
+            Server::Nginx(nginx) => &nginx.process,
+            Server::Fluorite(fluorite) => &fluorite.process,
+        }
+    }
+}
+
+/// Runs the whole plan.
+///
+/// # Errors
+/// When a server cannot be run or a viewer cannot get in.
+pub fn run(plan: &Plan, binary: &Path, clip: &Arc<Clip>) -> Result<Results> {
+    let mut results = Results::default();
+    for round in 0..plan.rounds {
+        for &viewers in &plan.viewers {
+            for subject in Subject::ALL.into_iter().filter(|subject| plan.wants(*subject)) {
+                let cost = fan_out(plan, subject, viewers, binary, clip)
+                    .with_context(|| format!("{subject:?} with {viewers} viewers"))?;
+                eprintln!(
+                    "round {} {viewers:>5} {subject:?}: {:.3} s/GB, lag {:.1} ms, {:.1} KiB a viewer, {:?}",
+                    round + 1,
+                    cost.cpu_s_per_gb,
+                    cost.seen.mean_lag_ms(),
+                    cost.rss_kib_per_viewer,
+                    cost.seen
+                );
+                match results.fanout.iter_mut().find(|row| row.viewers == viewers && row.subject == subject) {
+                    Some(row) => row.rounds.push(cost),
+                    None => results.fanout.push(Fanout { viewers, subject, rounds: vec![cost] }),
+                }
+            }
+        }
+    }
+    if plan.only.is_some() {
+        return Ok(results);
+    }
+    for (name, subject, count) in [
+        ("Fluorite, RTMP", Subject::Rtmp(Setting::Default), plan.joins),
+        ("Fluorite, HTTP-FLV", Subject::Flv(Setting::Default), plan.joins),
+        ("nginx-rtmp, RTMP", Subject::Nginx, plan.peer_joins),
+    ] {
+        results.joins.push((name, warm_joins(subject, count, binary, clip).context(name)?));
+    }
+    if plan.cold_starts > 0 {
+        results.joins.push(("Fluorite, RTMP, camera not yet pulled", cold_joins(plan.cold_starts, binary)?));
+    }
+    results.taking_in.push(("Fluorite", fluorite_takes_in(plan.publishers, binary, clip)?));
+    results.taking_in.push(("nginx-rtmp", nginx_takes_in(plan.publishers, clip)?));
+    Ok(results)
+}
+
+fn fan_out(plan: &Plan, subject: Subject, viewers: usize, binary: &Path, clip: &Arc<Clip>) -> Result<Cost> {
+    let server = Running::start(subject, binary, clip)?;
+    let mut load = Load::new(&server.address)?;
+    // The first tenth makes the rings that all share; only what the others add is theirs.
+    let few = viewers / 10;
+    load.grow_to(few)?;
+    let before = mean_rss(&server, &mut load)?;
+    load.grow_to(viewers)?;
+    let after = mean_rss(&server, &mut load)?;
+    let cpu = server.process().cpu_s()?;
+    let seen = load.watch(plan.window)?;
+    let cpu = server.process().cpu_s()? - cpu;
+    anyhow::ensure!(seen.bytes > 0, "nobody received anything");
+    Ok(Cost {
+        cpu_s_per_gb: cpu * 1e9 / seen.bytes as f64,
+        rss_kib_per_viewer: (after - before) / (viewers - few) as f64,
+        seen,
+    })
+}
+
+/// Memory over one GOP, since what a server keeps grows and shrinks with it.
+fn mean_rss(server: &Running, load: &mut Load) -> Result<f64> {
+    const LOOKS: u32 = 10;
+    let mut sum = 0.0;
+    for _ in 0..LOOKS {
+        load.run_for(Duration::from_secs(u64::from(GOP_S)) / LOOKS)?;
+        sum += server.process().rss_kib()?;
+    }
+    Ok(sum / f64::from(LOOKS))
+}
+
+/// Late viewers of a stream that somebody watches already.
+fn warm_joins(subject: Subject, count: usize, binary: &Path, clip: &Arc<Clip>) -> Result<Vec<Duration>> {
+    let server = Running::start(subject, binary, clip)?;
+    let mut load = Load::new(&server.address)?;
+    load.grow_to(1)?;
+    load.run_for(Duration::from_secs(u64::from(GOP_S)))?;
+    let mut times = Vec::new();
+    for _ in 0..count {
+        times.push(first_key_frame(&server.address)?);
+        // Another place in the GOP each time.
+        load.run_for(Duration::from_millis(73))?;
+    }
+    Ok(times)
+}
+
+/// Viewers of a virtual camera that nobody watches: the server dials it, asks for a key frame, and
+/// hangs up when the viewer has left.
+fn cold_joins(count: usize, binary: &Path) -> Result<Vec<Duration>> {
+    let fluorite = Fluorite::start(binary, Setting::Default, true)?;
+    let address = fluorite.trial_address()?;
+    let mut times = Vec::new();
+    for _ in 0..count {
+        times.push(first_key_frame(&address).context("no first picture of the trial camera")?);
+        // Longer than the server keeps pulling after its last viewer.
+        std::thread::sleep(Duration::from_millis(1500));
+    }
+    Ok(times)
+}
+
+fn fluorite_takes_in(count: usize, binary: &Path, clip: &Arc<Clip>) -> Result<TakingIn> {
+    let fluorite = Fluorite::start(binary, Setting::Default, false)?;
+    let attached: Vec<Attached> = (0..count).map(|_| fluorite.attach_publisher()).collect::<Result<_>>()?;
+    let addresses: Vec<String> = attached.into_iter().map(|attached| attached.publish).collect();
+    take_in(&fluorite.process, &addresses, clip)
+}
+
+fn nginx_takes_in(count: usize, clip: &Arc<Clip>) -> Result<TakingIn> {
+    let nginx = Nginx::start()?;
+    let addresses: Vec<String> =
+        (0..count).map(|i| Ok(nginx.stream(&format!("clip{i}"))?.publish)).collect::<Result<_>>()?;
+    take_in(&nginx.process, &addresses, clip)
+}
+
+fn take_in(process: &Process, addresses: &[String], clip: &Arc<Clip>) -> Result<TakingIn> {
+    const WINDOW_S: u64 = 6;
+    let count = addresses.len() as f64;
+    let before = process.rss_kib()?;
+    let mut publishers = Vec::new();
+    for address in addresses {
+        publishers.push(Publisher::start(address, clip)?);
+        // Spread over a GOP, as cameras are.
+        std::thread::sleep(Duration::from_secs(u64::from(GOP_S)) / addresses.len() as u32);
+    }
+    // Until rings are as full as they get.
+    std::thread::sleep(Duration::from_secs(2 * u64::from(GOP_S)));
+    let cpu = process.cpu_s()?;
+    std::thread::sleep(Duration::from_secs(WINDOW_S));
+    let cpu = process.cpu_s()? - cpu;
+    let rss_kib = (process.rss_kib()? - before) / count;
+    drop(publishers);
+    Ok(TakingIn { rss_kib, cpu_ms: cpu * 1000.0 / WINDOW_S as f64 / count })
+}

@@ -1,0 +1,259 @@
+//! Results as a page: tables, ratios, and how they stand to what was promised.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::clip::Clip;
+use crate::floor::Floor;
+use crate::load::Seen;
+use crate::measure::{Fanout, Plan, Results, Subject};
+use crate::server::Setting;
+
+/// Milliseconds of media that Fluorite keeps of each stream by default, `media.ring_ms`.
+const RING_MS: f64 = 3000.0;
+
+/// The page in Markdown.
+///
+/// # Errors
+/// Never, unless memory ends.
+pub fn page(results: &Results, plan: &Plan, binary: &Path, clip: &Clip) -> Result<String> {
+    let mut out = String::new();
+    writeln!(out, "# Benchmarks\n")?;
+    writeln!(out, "Made by `make bench`; do not edit.\n")?;
+    writeln!(
+        out,
+        "One publisher sends 1080p25 H.264 with AAC, {:.2} Mbit/s together. Viewers, publisher and server share the \
+         machine and its loopback interface, so what counts is CPU time of the server process for each GB (10⁹ bytes) \
+         its viewers received. The floor is a program that only writes the same bytes to the same number of sockets \
+         with vectored writes. Lag is the mean time from the publisher's write of a picture to its arrival at a \
+         viewer, by a stamp in the picture. Each figure is the median of {} rounds of {} s.\n",
+        clip.bytes_per_s * 8e-6,
+        plan.rounds,
+        plan.window.as_secs()
+    )?;
+    writeln!(out, "| | |\n|---|---|")?;
+    for (name, value) in facts(binary) {
+        writeln!(out, "| {name} | {value} |")?;
+    }
+    viewers(&mut out, results, plan)?;
+    first_pictures(&mut out, results)?;
+    publishers(&mut out, results, plan, clip)?;
+    aims(&mut out, results, plan, clip)?;
+    Ok(out)
+}
+
+fn viewers(out: &mut String, results: &Results, plan: &Plan) -> Result<()> {
+    writeln!(out, "\n## What viewers cost\n")?;
+    writeln!(
+        out,
+        "| viewers | server | CPU s/GB | × its floor | × nginx | mean lag ms | KiB a viewer | stalled | lost | missing pictures |"
+    )?;
+    writeln!(out, "|---|---|---|---|---|---|---|---|---|---|")?;
+    for &n in &plan.viewers {
+        for subject in Subject::ALL {
+            let Some(row) = find(results, n, subject) else { continue };
+            let cost = cpu(row);
+            let over =
+                |other| find(results, n, other).map_or("–".into(), |other| format!("{:.2}", cost / cpu(other)));
+            let is_floor = matches!(subject, Subject::Floor(_));
+            let sees = !is_floor;
+            writeln!(
+                out,
+                "| {n} | {} | {cost:.3} | {} | {} | {} | {} | {} | {} | {} |",
+                subject.name(),
+                if is_floor { "1".into() } else { over(floor_of(subject)) },
+                if is_floor { "–".into() } else { over(Subject::Nginx) },
+                if sees { format!("{:.1}", lag(row)) } else { "–".into() },
+                if sees { format!("{:.1}", rss(row)) } else { "–".into() },
+                sum(row, |seen| seen.stalled as u64),
+                sum(row, |seen| seen.lost as u64),
+                if sees { sum(row, |seen| seen.missing).to_string() } else { "–".into() },
+            )?;
+        }
+    }
+    writeln!(
+        out,
+        "\nThe floor of prompt settings and of nginx writes once a video frame, that of thrifty ones 64 KiB at a time.\n\
+         Thrifty is `media.merge_ms = {}`, prompt is 0.",
+        Setting::Thrifty.merge_ms().unwrap_or_default()
+    )?;
+    Ok(())
+}
+
+fn first_pictures(out: &mut String, results: &Results) -> Result<()> {
+    writeln!(out, "\n## First picture\n")?;
+    writeln!(out, "From opening the connection to having the whole first key frame.\n")?;
+    writeln!(out, "| server | viewers timed | median ms | p95 ms | worst ms |\n|---|---|---|---|---|")?;
+    for (name, times) in &results.joins {
+        let ms = |share| format!("{:.1}", quantile(times, share).as_secs_f64() * 1e3);
+        writeln!(out, "| {name} | {} | {} | {} | {} |", times.len(), ms(0.5), ms(0.95), ms(1.0))?;
+    }
+    writeln!(out, "\nnginx-rtmp keeps no GOP, so its viewers wait for the next key frame.")?;
+    Ok(())
+}
+
+fn publishers(out: &mut String, results: &Results, plan: &Plan, clip: &Clip) -> Result<()> {
+    writeln!(out, "\n## {} publishers, nobody watching\n", plan.publishers)?;
+    writeln!(out, "| server | KiB a publisher | CPU ms for each second of a stream |\n|---|---|---|")?;
+    for (name, taking_in) in &results.taking_in {
+        writeln!(out, "| {name} | {:.0} | {:.2} |", taking_in.rss_kib, taking_in.cpu_ms)?;
+    }
+    writeln!(
+        out,
+        "\nFluorite keeps up to {:.0} s of each stream, here {:.0} KiB; nginx-rtmp keeps nothing.",
+        RING_MS / 1e3,
+        ring_kib(clip)
+    )?;
+    Ok(())
+}
+
+/// What was promised, and what came out.
+fn aims(out: &mut String, results: &Results, plan: &Plan, clip: &Clip) -> Result<()> {
+    writeln!(out, "\n## Aims\n\n| aim | measured | |\n|---|---|---|")?;
+    let mut line = |aim: String, measured: f64, at_most: f64| {
+        writeln!(
+            out,
+            "| {aim} ≤ {at_most} | {measured:.2} | {} |",
+            if measured <= at_most { "met" } else { "**missed**" }
+        )
+    };
+    for &n in &plan.viewers {
+        let ratio = |a, b| Some(cpu(find(results, n, a)?) / cpu(find(results, n, b)?));
+        for (setting, word, lag_max, floor_max) in
+            [(Setting::Prompt, "prompt", 25.0, 1.3), (Setting::Thrifty, "thrifty", 150.0, 1.5)]
+        {
+            for (subject, over) in [(Subject::Rtmp(setting), "RTMP"), (Subject::Flv(setting), "HTTP-FLV")] {
+                let Some(row) = find(results, n, subject) else { continue };
+                line(format!("{n} viewers, {word}, {over}: mean lag in ms"), lag(row), lag_max)?;
+                if let Some(ratio) = ratio(subject, floor_of(subject)) {
+                    line(format!("{n} viewers, {word}, {over}: CPU over the floor"), ratio, floor_max)?;
+                }
+                if setting == Setting::Prompt
+                    && let Some(ratio) = ratio(subject, Subject::Nginx)
+                {
+                    line(format!("{n} viewers, {word}, {over}: CPU over nginx"), ratio, 0.75)?;
+                }
+                line(format!("{n} viewers, {word}, {over}: KiB a viewer"), rss(row), 6.0)?;
+                let trouble = sum(row, |seen| seen.stalled as u64 + seen.lost as u64 + seen.missing);
+                line(format!("{n} viewers, {word}, {over}: stalled, lost, missing pictures"), trouble as f64, 0.0)?;
+            }
+            if let Some(ratio) = ratio(Subject::Flv(setting), Subject::Rtmp(setting)) {
+                line(format!("{n} viewers, {word}: CPU of HTTP-FLV over RTMP"), ratio, 1.1)?;
+            }
+        }
+    }
+    for (name, times) in results.joins.iter().filter(|(name, _)| name.starts_with("Fluorite")) {
+        if name.contains("not yet pulled") {
+            line(
+                format!("{name}: p95 to the first key frame in ms"),
+                quantile(times, 0.95).as_secs_f64() * 1e3,
+                1500.0,
+            )?;
+        } else {
+            line(
+                format!("{name}: median to the first key frame in ms"),
+                quantile(times, 0.5).as_secs_f64() * 1e3,
+                2.0,
+            )?;
+            line(
+                format!("{name}: p95 to the first key frame in ms"),
+                quantile(times, 0.95).as_secs_f64() * 1e3,
+                300.0,
+            )?;
+        }
+    }
+    for (name, taking_in) in results.taking_in.iter().filter(|(name, _)| *name == "Fluorite") {
+        line(format!("{name}: KiB a publisher beside its ring"), taking_in.rss_kib - ring_kib(clip), 100.0)?;
+    }
+    Ok(())
+}
+
+/// KiB of a full ring of frames.
+fn ring_kib(clip: &Clip) -> f64 {
+    clip.bytes_per_s * RING_MS / 1e3 / 1024.0
+}
+
+fn find(results: &Results, viewers: usize, subject: Subject) -> Option<&Fanout> {
+    results.fanout.iter().find(|row| row.viewers == viewers && row.subject == subject)
+}
+
+fn floor_of(subject: Subject) -> Subject {
+    match subject {
+        Subject::Rtmp(Setting::Thrifty) | Subject::Flv(Setting::Thrifty) => Subject::Floor(Floor::Block),
+        Subject::Floor(floor) => Subject::Floor(floor),
+        _ => Subject::Floor(Floor::Frame),
+    }
+}
+
+fn cpu(row: &Fanout) -> f64 {
+    median(row.rounds.iter().map(|cost| cost.cpu_s_per_gb).collect())
+}
+
+fn rss(row: &Fanout) -> f64 {
+    median(row.rounds.iter().map(|cost| cost.rss_kib_per_viewer).collect())
+}
+
+fn lag(row: &Fanout) -> f64 {
+    median(row.rounds.iter().map(|cost| cost.seen.mean_lag_ms()).collect())
+}
+
+fn sum(row: &Fanout, count: impl Fn(&Seen) -> u64) -> u64 {
+    row.rounds.iter().map(|cost| count(&cost.seen)).sum()
+}
+
+/// The middle one, or the mean of the two in the middle.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => f64::NAN,
+        even if even.is_multiple_of(2) => (values[middle - 1] + values[middle]) / 2.0,
+        _ => values[middle],
+    }
+}
+
+fn quantile(times: &[Duration], share: f64) -> Duration {
+    let mut times = times.to_vec();
+    times.sort();
+    let at = (share * times.len() as f64).ceil() as usize;
+    times.get(at.saturating_sub(1)).copied().unwrap_or_default()
+}
+
+/// Machine, versions, command.
+fn facts(binary: &Path) -> Vec<(&'static str, String)> {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let cpu = proc_value("/proc/cpuinfo", "model name");
+    let memory_kib: f64 = proc_value("/proc/meminfo", "MemTotal").trim_end_matches("kB").trim().parse().unwrap_or(0.0);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let fluorite = first_line(Command::new(binary).arg("--version"));
+    let commit = first_line(Command::new("git").args(["describe", "--always", "--dirty", "--exclude", "*"]));
+    vec![
+        ("date", first_line(Command::new("date").args(["-u", "+%Y-%m-%d"]))),
+        ("machine", format!("{cores} × {cpu}, {:.0} GiB", memory_kib / 1024.0 / 1024.0)),
+        ("system", first_line(Command::new("uname").arg("-sr"))),
+        ("Fluorite", format!("{fluorite}, commit {commit}, release build")),
+        (
+            "peer",
+            format!("{}, libnginx-mod-rtmp with its defaults", first_line(Command::new("/usr/sbin/nginx").arg("-v"))),
+        ),
+        ("clip", first_line(Command::new("ffmpeg").arg("-version"))),
+        ("command", format!("`make bench`, that is `fluorite-bench {}`", arguments.join(" "))),
+    ]
+}
+
+fn proc_value(path: &str, key: &str) -> String {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or("unknown");
+    line.trim_start_matches([' ', '\t', ':']).trim().to_owned()
+}
+
+fn first_line(command: &mut Command) -> String {
+    let Ok(output) = command.output() else { return "unknown".into() };
+    // nginx tells its version on standard error.
+    let text = if output.stdout.is_empty() { output.stderr } else { output.stdout };
+    String::from_utf8_lossy(&text).lines().next().unwrap_or("unknown").to_owned()
+}
