@@ -6,11 +6,16 @@
 mod actor;
 mod backoff;
 mod dial;
+mod discovery;
 mod driver;
+mod http;
+mod onvif;
 mod push;
 mod rtsp;
 
 pub use actor::{DeviceEvent, DeviceHandle, DeviceSpec, DriverKind, Presence, Supervisor, SupervisorSettings, probe};
 pub use backoff::Backoff;
 pub use dial::{AllowedHost, Dialer};
+pub use discovery::{FoundCamera, discover};
 pub use driver::{ChannelFacts, ChannelNo, DeviceFacts, Driver, DriverError, Login, Quality, StreamFacts, stream_id};
+pub use onvif::{OnvifDriver, Velocity};

@@ -65,7 +65,7 @@ impl OnvifDriver {
     ///
     /// # Errors
     /// `AddressRefused` if that is no such address.
-    pub fn new(address: &str, login: Option<Login>, dialer: Dialer) -> Result<OnvifDriver, DriverError> {
+    pub fn new(dialer: Dialer, address: &str, login: Option<Login>) -> Result<OnvifDriver, DriverError> {
         Ok(OnvifDriver {
             client: Client::new(dialer.clone(), login.clone()),
             dialer,

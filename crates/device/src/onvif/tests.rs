@@ -97,7 +97,7 @@ impl Camera {
 
     fn driver_with(&self, password: &str) -> OnvifDriver {
         let login = Login { user: USER.into(), password: password.into() };
-        OnvifDriver::new(&self.url(), Some(login), self.dialer()).unwrap()
+        OnvifDriver::new(self.dialer(), &self.url(), Some(login)).unwrap()
     }
 
     fn dialer(&self) -> Dialer {
@@ -386,7 +386,7 @@ async fn a_wrong_password_is_a_refused_login() {
         assert_eq!(error, DriverError::LoginRefused, "token {token} digest {digest}");
         // Cameras lock after a few wrong attempts: one look is one attempt.
         assert_eq!(*camera.scripted.refused.lock().unwrap(), 1, "token {token} digest {digest}");
-        let without = OnvifDriver::new(&camera.url(), None, camera.dialer()).unwrap();
+        let without = OnvifDriver::new(camera.dialer(), &camera.url(), None).unwrap();
         assert_eq!(without.probe().await, Err(DriverError::LoginRefused));
     }
 }
@@ -426,7 +426,7 @@ async fn t26_services_and_streams_elsewhere_are_sought_on_the_camera() {
 #[tokio::test]
 async fn t26_an_address_outside_the_policy_is_not_dialled() {
     let camera = Camera::start(Script::default()).await;
-    let driver = OnvifDriver::new(&camera.url(), None, Dialer::default()).unwrap();
+    let driver = OnvifDriver::new(Dialer::default(), &camera.url(), None).unwrap();
     assert!(matches!(driver.probe().await, Err(DriverError::AddressRefused(_))));
     assert_eq!(camera.heard(), []);
 }
@@ -512,7 +512,7 @@ async fn a_camera_that_does_not_answer_costs_4_5_seconds_and_no_more() {
             std::future::pending::<()>().await;
         });
         let dialer = Dialer::new([AllowedHost { ip: address.ip(), port: None }]);
-        let driver = OnvifDriver::new(&address.to_string(), None, dialer).unwrap();
+        let driver = OnvifDriver::new(dialer, &address.to_string(), None).unwrap();
         let began = Instant::now();
         assert_eq!(driver.ping().await, Err(DriverError::Timeout { step: "http" }));
         assert!(began.elapsed() >= Duration::from_millis(4400));
