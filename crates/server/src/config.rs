@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use device::AllowedHost;
@@ -175,7 +175,7 @@ settings! {
         /// ones): IP or IP:port.
         allow: Vec<Host> = Vec::new();
         /// Interface address to search for cameras from; "auto": the system's choice.
-        discovery_interface: Auto<IpAddr> = Auto::Auto;
+        discovery_interface: Auto<Ipv4Addr> = Auto::Auto;
     }
     /// What is written to standard error.
     log: Log {
@@ -242,7 +242,7 @@ setting!(u32, "a whole number", bare);
 setting!(usize, "a whole number", bare);
 setting!(bool, "true or false", bare);
 setting!(SocketAddr, "an IP address with a port, like \"0.0.0.0:8080\"", quoted);
-setting!(IpAddr, "an IP address", quoted);
+setting!(Ipv4Addr, "an IPv4 address", quoted);
 setting!(String, "text", quoted);
 
 impl Setting for PathBuf {

@@ -1,12 +1,15 @@
 //! The server: configuration, the HTTP API, the media gateway and their wiring.
 
 pub mod address;
+pub mod api;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod gateway;
+pub mod http;
 pub mod logging;
+pub mod pages;
+pub mod ready;
+pub mod run;
 pub mod tls;
-/// The HTTP API.
-pub mod api {
-    pub mod form;
-}
+mod trial;

@@ -3,6 +3,13 @@
 
 mod config;
 mod form;
+mod golden;
+mod http;
+mod listener;
+mod matrix;
+mod pages;
+mod tls;
+mod world;
 
 /// Compares with a committed file, or rewrites it when `UPDATE_GOLDEN` is set.
 #[track_caller]

@@ -1,0 +1,149 @@
+//! Every route times every wrong caller (T22), generated from the routers' own lists.
+
+use serde_json::{Value, json};
+use server::api::{Access, lapp, native};
+
+use crate::http::send;
+use crate::world::{FREE, MINE, REMOVED, THEIRS, UNKNOWN, World, lapp as call, native as call_native};
+
+/// What a route answers to parameters of a good call, with these changed; an empty value removes one.
+async fn code(world: &World, route: &server::api::Route, changed: &[(&str, &str)]) -> Value {
+    let mut parameters: Vec<(String, String)> =
+        route.example.iter().map(|(name, value)| (name.to_string(), world.fill(value))).collect();
+    if route.access != Access::Anyone {
+        parameters.push(("accessToken".into(), world.me.token.clone()));
+    }
+    if route.access == Access::Device {
+        parameters.push(("deviceSerial".into(), MINE.into()));
+    }
+    for (name, value) in changed {
+        parameters.retain(|(have, _)| have != name);
+        parameters.push((name.to_string(), value.to_string()));
+    }
+    let parameters: Vec<(&str, &str)> =
+        parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let mut answer = call(world.http, route.path, &parameters).await;
+    assert!(answer["msg"].is_string(), "{}: {answer}", route.path);
+    answer["code"].take()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_callers_of_the_open_api() {
+    let world = World::start().await;
+    let one_byte_changed =
+        format!("{}{}", &world.me.token[..63], if world.me.token.ends_with('a') { 'b' } else { 'a' });
+    for route in lapp::ROUTES {
+        let path = route.path;
+        if route.access == Access::Anyone {
+            continue;
+        }
+        for token in
+            [one_byte_changed.as_str(), "constructor", "at.", "null", world.operator.as_str(), &"a".repeat(4096)]
+        {
+            assert_eq!(code(&world, route, &[("accessToken", token)]).await, "10002", "{path} with token {token}");
+        }
+        assert_eq!(code(&world, route, &[("accessToken", "")]).await, "10001", "{path} without token");
+        if route.access == Access::Device {
+            // Whether the platform knows a serial is not told: all three look the same.
+            for serial in [THEIRS, FREE, UNKNOWN] {
+                assert_eq!(code(&world, route, &[("deviceSerial", serial)]).await, "20018", "{path} of {serial}");
+            }
+            assert_eq!(code(&world, route, &[("deviceSerial", REMOVED)]).await, "20002", "{path} of a removed device");
+            assert_eq!(
+                code(&world, route, &[("deviceSerial", "D1234-678")]).await,
+                "20014",
+                "{path} of a malformed serial"
+            );
+            assert_eq!(code(&world, route, &[("deviceSerial", "")]).await, "10001", "{path} without serial");
+        }
+    }
+    // The same calls work for the right caller, or the test would prove nothing. Deleting comes last.
+    for route in lapp::ROUTES.iter().filter(|route| route.path != "device/delete") {
+        assert_eq!(code(&world, route, &[]).await, "200", "{}", route.path);
+    }
+    let delete = lapp::ROUTES.iter().find(|route| route.path == "device/delete").unwrap();
+    assert_eq!(code(&world, delete, &[]).await, "200");
+    assert_eq!(code(&world, delete, &[]).await, "20018", "deleting unbinds");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_callers_of_the_native_api() {
+    let world = World::start().await;
+    for route in native::ROUTES.iter().filter(|route| !route.open) {
+        let path = route.path.replace("{serial}", MINE).replace("{id}", "1");
+        for token in ["", "constructor", world.me.token.as_str(), &world.operator[..world.operator.len() - 1]] {
+            let answer = call_native(world.http, token, route.method, &path, &json!({})).await;
+            assert_eq!(answer.status, 401, "{} {path} with token {token:?}: {answer:?}", route.method);
+            assert_eq!(answer.header("www-authenticate"), "Bearer");
+        }
+        // Another scheme with the right token is still no bearer token.
+        let head = format!("{} /api/v1/{path} HTTP/1.1\nAuthorization: Basic {}", route.method, world.operator);
+        assert_eq!(send(world.http, &head, b"").await.status, 401, "{path}");
+        // Nor does the token count anywhere else.
+        let head = format!("{} /api/v1/{path}?token={}&access_token={1} HTTP/1.1", route.method, world.operator);
+        assert_eq!(send(world.http, &head, b"").await.status, 401, "{path}");
+    }
+    assert_eq!(call_native(world.http, "", "GET", "health", &Value::Null).await.status, 200);
+    assert_eq!(call_native(world.http, "", "GET", "nothing", &Value::Null).await.status, 404);
+    world.stop().await;
+}
+
+/// A missing or malformed parameter is told by its name; what nobody asks for is ignored.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_required_parameter_is_named() {
+    let world = World::start().await;
+    for route in lapp::ROUTES {
+        let mut required: Vec<&str> =
+            route.example.iter().map(|(name, _)| *name).filter(|name| *name != "protocol").collect();
+        match route.access {
+            Access::Anyone => {}
+            Access::Account => required.push("accessToken"),
+            Access::Device => required.extend(["accessToken", "deviceSerial"]),
+        }
+        for missing in required {
+            let mut parameters: Vec<(String, String)> =
+                route.example.iter().map(|(name, value)| (name.to_string(), world.fill(value))).collect();
+            parameters.extend([("accessToken".into(), world.me.token.clone()), ("deviceSerial".into(), MINE.into())]);
+            parameters.retain(|(name, _)| name != missing);
+            let pairs: Vec<(&str, &str)> =
+                parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            let answer = call(world.http, route.path, &pairs).await;
+            assert_eq!(answer["code"], "10001", "{} without {missing}: {answer}", route.path);
+            assert!(answer["msg"].as_str().unwrap().ends_with(missing), "{} without {missing}: {answer}", route.path);
+        }
+    }
+    let malformed = [
+        ("device/list", "pageStart", "-1"),
+        ("device/list", "pageStart", "400"),
+        ("device/list", "pageSize", "51"),
+        ("device/list", "pageSize", "0"),
+        ("camera/list", "pageSize", "ten"),
+        ("v2/live/address/get", "channelNo", "x"),
+        ("v2/live/address/get", "protocol", "9"),
+        ("v2/live/address/get", "type", "4"),
+        ("v2/live/address/get", "quality", "3"),
+        ("v2/live/address/get", "expireTime", "29"),
+        ("v2/live/address/get", "expireTime", "62208001"),
+        ("v2/live/address/get", "expireTime", "1.5"),
+        ("v2/live/address/get", "supportH265", "maybe"),
+        ("v2/live/address/disable", "urlId", "abc"),
+        ("live/address/get", "source", "nothing"),
+        ("device/name/update", "deviceName", &"很".repeat(17)),
+    ];
+    for (path, name, value) in malformed {
+        let answer =
+            world.call(path, &[("deviceSerial", MINE), ("urlId", "1"), ("protocol", "3"), (name, value)]).await;
+        assert_eq!(answer["code"], "10001", "{path} {name}={value}: {answer}");
+        assert!(answer["msg"].as_str().unwrap().ends_with(name), "{path} {name}={value}: {answer}");
+    }
+    let tolerated = [
+        ("deviceSerial", " d12345678 "),
+        ("channelNo", " 1.0 "),
+        ("protocol", "4"),
+        ("addressTypes", "x"),
+        ("userAgent", "y"),
+    ];
+    assert_eq!(world.call("v2/live/address/get", &tolerated).await["code"], "200");
+    world.stop().await;
+}

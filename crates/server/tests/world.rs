@@ -1,0 +1,178 @@
+//! A server of one's own for each test, with accounts and devices in every state that matters.
+
+use std::net::SocketAddr;
+
+use media::StreamWriter;
+use serde_json::{Value, json};
+use server::config::Config;
+use server::run::{Options, Server};
+use tempfile::TempDir;
+
+use crate::http::{Answer, DEADLINE, send};
+
+/// A device on line, bound to the first account.
+pub const MINE: &str = "D12345678";
+/// A device off line, bound to the first account.
+pub const OFFLINE: &str = "D00000002";
+/// A device bound to the second account.
+pub const THEIRS: &str = "E00000001";
+/// A device bound to nobody.
+pub const FREE: &str = "F00000001";
+/// A device that was the first account's when the operator detached it.
+pub const REMOVED: &str = "G00000001";
+/// A serial the platform has never seen.
+pub const UNKNOWN: &str = "Z99999999";
+/// The verification code of all of them.
+pub const CODE: &str = "ABCDEF";
+
+/// An application and a token of it.
+pub struct AppOf {
+    pub key: String,
+    pub secret: String,
+    pub token: String,
+}
+
+/// A server with data.
+pub struct World {
+    pub http: SocketAddr,
+    pub operator: String,
+    pub me: AppOf,
+    pub other: AppOf,
+    server: Server,
+    /// Publishing is what keeps a device of this kind on line.
+    _publishing: StreamWriter,
+    _data: TempDir,
+}
+
+/// A configuration for tests: loopback, free ports, a folder of its own.
+pub fn config(data: &TempDir) -> Config {
+    let mut config = Config::default();
+    let free = SocketAddr::from(([127, 0, 0, 1], 0));
+    (config.http.listen, config.http.tls_listen) = (Some(free), free);
+    (config.rtmp.listen, config.rtmp.tls_listen) = (Some(free), free);
+    config.store.data = data.path().into();
+    config
+}
+
+impl World {
+    /// Starts it.
+    pub async fn start() -> World {
+        World::with(|_| {}).await
+    }
+
+    /// Starts it with another configuration.
+    pub async fn with(change: impl FnOnce(&mut Config)) -> World {
+        let data = tempfile::tempdir().unwrap();
+        let mut config = config(&data);
+        change(&mut config);
+        let server = Server::start(config, Options::default()).await.unwrap();
+        let http = SocketAddr::from(([127, 0, 0, 1], server.app.addresses.http.unwrap()));
+        let operator = server.ready.admin_token.clone().unwrap();
+
+        for serial in [MINE, OFFLINE, THEIRS, FREE, REMOVED] {
+            let device = json!({ "driver": "push", "serial": serial, "validate_code": CODE, "name": "Gate" });
+            let answer = native(http, &operator, "POST", "devices", &device).await;
+            assert_eq!(answer.status, 201, "{answer:?}");
+        }
+        let me = app(http, &operator).await;
+        let other = app(http, &operator).await;
+        for (app, serial) in [(&me, MINE), (&me, OFFLINE), (&me, REMOVED), (&other, THEIRS)] {
+            let answer = lapp(
+                http,
+                "device/add",
+                &[("accessToken", &app.token), ("deviceSerial", serial), ("validateCode", CODE)],
+            )
+            .await;
+            assert_eq!(answer["code"], "200", "{answer}");
+        }
+        let answer = native(http, &operator, "DELETE", &format!("devices/{REMOVED}"), &Value::Null).await;
+        assert_eq!(answer.status, 204, "{answer:?}");
+
+        let stream = device::stream_id(MINE, device::ChannelNo(1), device::Quality::Main);
+        let publishing = server.app.cloud.hub().publish(stream).unwrap();
+        let world = World { http, operator, me, other, server, _publishing: publishing, _data: data };
+        world
+            .until(|| async { world.call("device/info", &[("deviceSerial", MINE)]).await["data"]["status"] == 1 })
+            .await;
+        world
+    }
+
+    /// Stops it.
+    pub async fn stop(self) {
+        self.server.stop().await;
+    }
+
+    /// Calls the Open API as the first account.
+    pub async fn call(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
+        let parameters = [&[("accessToken", self.me.token.as_str())], parameters].concat();
+        lapp(self.http, path, &parameters).await
+    }
+
+    /// Waits for a condition.
+    pub async fn until<F: Future<Output = bool>>(&self, condition: impl Fn() -> F) {
+        let holds = async {
+            while !condition().await {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, holds).await.expect("the condition in time");
+    }
+
+    /// Puts this world's values where a text names them.
+    pub fn fill(&self, text: &str) -> String {
+        self.names().iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
+    }
+
+    /// Puts names where this world's ports stand.
+    pub fn unfill(&self, text: &str) -> String {
+        let ports = [("{http_port}", self.server.app.addresses.http), ("{rtmp_port}", self.server.app.addresses.rtmp)];
+        ports.iter().fold(text.to_owned(), |text, (name, port)| {
+            port.map_or(text.clone(), |port| text.replace(&format!(":{port}/"), &format!(":{name}/")))
+        })
+    }
+
+    fn names(&self) -> [(&'static str, &str); 10] {
+        [
+            ("token", &self.me.token),
+            ("app_key", &self.me.key),
+            ("app_secret", &self.me.secret),
+            ("other_token", &self.other.token),
+            ("other_secret", &self.other.secret),
+            ("operator", &self.operator),
+            ("serial", MINE),
+            ("free_serial", FREE),
+            ("free_code", CODE),
+            ("their_serial", THEIRS),
+        ]
+    }
+}
+
+async fn app(http: SocketAddr, operator: &str) -> AppOf {
+    let made = native(http, operator, "POST", "apps", &json!({})).await.json();
+    let text = |name: &str| made[name].as_str().unwrap().to_owned();
+    let (key, secret) = (text("app_key"), text("app_secret"));
+    let answer = lapp(http, "token/get", &[("appKey", &key), ("appSecret", &secret)]).await;
+    let token = answer["data"]["accessToken"].as_str().unwrap().to_owned();
+    AppOf { key, secret, token }
+}
+
+/// Calls the Open API with an urlencoded body.
+pub async fn lapp(http: SocketAddr, path: &str, parameters: &[(&str, &str)]) -> Value {
+    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+    let head = format!("POST /api/lapp/{path} HTTP/1.1\nContent-Type: application/x-www-form-urlencoded");
+    let answer = send(http, &head, body.as_bytes()).await;
+    assert_eq!(answer.status, 200, "{path}: {answer:?}");
+    answer.json()
+}
+
+/// Calls the native API; an empty token sends none.
+pub async fn native(http: SocketAddr, token: &str, method: &str, path: &str, body: &Value) -> Answer {
+    let authorization = if token.is_empty() { String::new() } else { format!("\nAuthorization: Bearer {token}") };
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    send(
+        http,
+        &format!("{method} /api/v1/{path} HTTP/1.1\nContent-Type: application/json{authorization}"),
+        body.as_bytes(),
+    )
+    .await
+}
