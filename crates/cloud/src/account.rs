@@ -80,12 +80,14 @@ impl Cloud {
     /// Makes an account of this name.
     ///
     /// # Errors
-    /// `Internal`, also when the name is taken.
+    /// `InvalidArgument` when the name is taken.
     pub async fn create_account_named(&self, _: &Operator, name: &str) -> Result<AccountId, Error> {
         let id = random_text(HEX, 32);
         let account = AccountRow { id: id.clone(), name: name.to_owned(), created_at: self.clock.now() };
-        self.store.insert_account(&account).await?;
-        Ok(AccountId(id))
+        match self.store.insert_account(&account).await {
+            Err(store::Error::Conflict) => Err(Error::InvalidArgument { field: "name" }),
+            other => Ok(other.map(|()| AccountId(id))?),
+        }
     }
 
     /// Makes an account with a name of its own.
@@ -115,7 +117,7 @@ impl Cloud {
             app_key: app.app_key.clone(),
             account_id: account.0.clone(),
             name: "app".into(),
-            secret_sealed: self.keys.seal(SECRET, app.app_secret.as_bytes()),
+            secret_sealed: self.keys.seal(SECRET, &app.app_key, app.app_secret.as_bytes()),
             enabled: true,
             created_at: self.clock.now(),
         };
@@ -132,10 +134,32 @@ impl Cloud {
         rows.into_iter()
             .filter(|row| row.account_id == account.0)
             .map(|row| {
-                let app_secret = self.keys.open_text(SECRET, &row.secret_sealed)?;
+                let app_secret = self.keys.open_text(SECRET, &row.app_key, &row.secret_sealed)?;
                 Ok(App { app_key: row.app_key, app_secret })
             })
             .collect()
+    }
+
+    /// Gives an application another secret; its access tokens end with the old one.
+    ///
+    /// # Errors
+    /// `AppKeyUnknown`.
+    pub async fn replace_app_secret(&self, _: &Operator, app_key: &str) -> Result<App, Error> {
+        let app = App { app_key: app_key.to_owned(), app_secret: random_text(HEX, 32) };
+        let sealed = self.keys.seal(SECRET, app_key, app.app_secret.as_bytes());
+        self.store.replace_app_secret(app_key, &sealed).await.map_err(app_unknown)?;
+        self.callers.map().clear();
+        Ok(app)
+    }
+
+    /// Keeps an application and its access tokens out, or lets them in again.
+    ///
+    /// # Errors
+    /// `AppKeyUnknown`.
+    pub async fn enable_app(&self, _: &Operator, app_key: &str, enabled: bool) -> Result<(), Error> {
+        self.store.set_app_enabled(app_key, enabled).await.map_err(app_unknown)?;
+        self.callers.map().clear();
+        Ok(())
     }
 
     /// Gives an application a new access token; earlier ones stay valid.
@@ -144,7 +168,7 @@ impl Cloud {
     /// `AppKeyUnknown`, `AppKeyDisabled`, `SecretMismatch`.
     pub async fn token_get(&self, app_key: &str, app_secret: &str) -> Result<Token, Error> {
         let app = self.store.app(app_key).await?.ok_or(Error::AppKeyUnknown)?;
-        let secret = self.keys.open_sealed(SECRET, &app.secret_sealed)?;
+        let secret = self.keys.open_sealed(SECRET, app_key, &app.secret_sealed)?;
         if !same(&secret, app_secret.as_bytes()) {
             return Err(Error::SecretMismatch);
         }
@@ -199,6 +223,16 @@ impl Cloud {
         if self.store.is_operator(&hash(token)).await? { Ok(Operator(())) } else { Err(Error::TokenInvalid) }
     }
 
+    /// Makes another operator's token, for one that was lost or seen; the old one ends.
+    ///
+    /// # Errors
+    /// `Internal`.
+    pub async fn replace_operator_token(&self, _: &Operator) -> Result<String, Error> {
+        let token = operator_token();
+        self.store.replace_operator(&hash(&token), self.clock.now()).await?;
+        Ok(token)
+    }
+
     /// The operator at the console that started the process, who needs no token.
     pub fn console(&self) -> Operator {
         Operator(())
@@ -206,9 +240,20 @@ impl Cloud {
 
     /// The operator's token, made if there is none yet.
     pub(crate) async fn first_operator_token(&self) -> Result<Option<String>, Error> {
-        let token = format!("op.{}", random_text(LOWER, 48));
+        let token = operator_token();
         let made = self.store.insert_first_operator(&hash(&token), self.clock.now()).await?;
         Ok(made.then_some(token))
+    }
+}
+
+fn operator_token() -> String {
+    format!("op.{}", random_text(LOWER, 48))
+}
+
+fn app_unknown(error: store::Error) -> Error {
+    match error {
+        store::Error::NotFound => Error::AppKeyUnknown,
+        other => other.into(),
     }
 }
 

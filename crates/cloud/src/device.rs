@@ -3,31 +3,23 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Mutex;
-use std::time::Duration;
 
 use device::{ChannelNo, DeviceEvent, DeviceFacts, DeviceSpec, DriverKind, Login, probe};
-use store::{AttemptRow, ChannelRow, DeviceRow, NewDevice, UnixMillis};
+use store::{ChannelRow, DeviceRow, NewDevice, UnixMillis};
 use tracing::warn;
 
-use crate::keys::{CAPITALS, SERIAL, random_text, same};
+use crate::attempt::{OF_ACCOUNT, OF_DEVICE};
+use crate::keys::{CAPITALS, MasterKey, SERIAL, random_text, same};
 use crate::{Caller, Cloud, Error, Operator};
 
 const SERIAL_LENGTH: usize = 9;
 const CODE_LENGTH: usize = 6;
 /// Bytes of a device's or channel's name.
 const NAME_MAX: usize = 50;
-/// Wrong codes for one serial within [`WRONG_WINDOW`] before it is locked (T24).
-const WRONG_MAX: u32 = 5;
-const WRONG_WINDOW: Duration = Duration::from_secs(10 * 60);
-/// The first lock; each one after it is twice as long, up to [`LOCK_MAX`].
-const LOCK_FIRST: Duration = Duration::from_secs(10 * 60);
-const LOCK_MAX: Duration = Duration::from_secs(24 * 3600);
-/// A serial left alone for this long after its lock begins with a short one again.
-const LOCK_FORGOTTEN: Duration = Duration::from_secs(7 * 24 * 3600);
-/// Compared with when there is no code to compare with; no code has this form.
-const NO_CODE: &[u8] = b"------";
 const CODE: &str = "verification code";
 const LOGIN: &str = "camera login";
+/// No serial has this form.
+const NOBODY: &str = "";
 
 /// What the operator attaches.
 #[derive(Clone, Debug)]
@@ -138,8 +130,7 @@ pub(crate) fn check_serial(text: &str) -> Result<String, Error> {
 
 fn check_name<'a>(name: &'a str, field: &'static str) -> Result<&'a str, Error> {
     let name = name.trim();
-    let special = |c: char| c.is_control() || "<>\"'\\/&`".contains(c);
-    if name.is_empty() || name.len() > NAME_MAX || name.contains(special) {
+    if name.is_empty() || name.len() > NAME_MAX || name.contains(is_special) {
         return Err(Error::InvalidArgument { field });
     }
     Ok(name)
@@ -183,8 +174,8 @@ fn channel_rows(serial: &str, facts: &DeviceFacts) -> Vec<ChannelRow> {
     };
     let row = |channel: &device::ChannelFacts| ChannelRow {
         serial: serial.to_owned(),
-        no: channel.no.0.into(),
-        name: channel.name.clone(),
+        no: channel.no.0,
+        name: plain_name(&channel.name).unwrap_or_else(|| channel.no.to_string()),
         facts: store::ChannelFacts { main: stream(&channel.main), sub: channel.sub.as_ref().map(stream) },
     };
     facts.channels.iter().map(row).collect()
@@ -192,7 +183,7 @@ fn channel_rows(serial: &str, facts: &DeviceFacts) -> Vec<ChannelRow> {
 
 impl From<ChannelRow> for Channel {
     fn from(row: ChannelRow) -> Channel {
-        Channel { serial: row.serial, no: ChannelNo(row.no as u16), name: row.name }
+        Channel { serial: row.serial, no: ChannelNo(row.no), name: row.name }
     }
 }
 
@@ -232,14 +223,15 @@ impl Cloud {
         let serial = asked.or(own).unwrap_or_else(|| random_text(SERIAL, SERIAL_LENGTH));
         spec.serial = serial.clone();
         spec.channels = facts.channels.iter().map(|channel| channel.no).collect();
-        let name = name.or(facts.model.as_deref()).unwrap_or(&serial);
+        let model = facts.model.as_deref().and_then(plain_name);
+        let name = name.map(str::to_owned).or(model).unwrap_or_else(|| serial.clone());
         let row = NewDevice {
             serial: serial.clone(),
-            code_sealed: self.keys.seal(CODE, code.as_bytes()),
+            code_sealed: self.keys.seal(CODE, &serial, code.as_bytes()),
             driver: driver_name(spec.kind).into(),
             address: spec.address.clone(),
-            login_sealed: spec.login.as_ref().map(|login| self.keys.seal(LOGIN, login_text(login).as_bytes())),
-            name: cut(name, NAME_MAX).to_owned(),
+            login_sealed: spec.login.as_ref().map(|login| self.keys.seal(LOGIN, &serial, login_text(login).as_bytes())),
+            name,
             facts: facts_row(&facts),
             keep_live: spec.keep_live,
             attached_at: self.clock.now(),
@@ -266,17 +258,12 @@ impl Cloud {
     /// `NotOwner` when nothing of this serial is attached.
     pub async fn detach(&self, _: &Operator, serial: &str) -> Result<(), Error> {
         let serial = check_serial(serial)?;
-        let channels = self.store.channels(&serial).await?;
-        match self.store.delete_device(&serial, self.clock.now()).await {
-            Err(store::Error::NotFound) => return Err(Error::NotOwner),
-            other => other?,
-        }
+        let revocations = self.revocations_of(&serial).await?;
+        self.store.delete_device(&serial, &revocations, self.clock.now()).await.map_err(not_owner)?;
         self.supervisor.stop(&serial);
         self.online.map().remove(&serial);
         self.forget_push_keys(&serial);
-        for channel in channels {
-            self.revoke_of(&serial, ChannelNo(channel.no as u16), None).await?;
-        }
+        self.note_revoked(&revocations);
         Ok(())
     }
 
@@ -287,7 +274,7 @@ impl Cloud {
     pub async fn attached(&self, _: &Operator) -> Result<Vec<Attached>, Error> {
         let mut attached = Vec::new();
         for row in self.store.devices().await? {
-            let validate_code = self.keys.open_text(CODE, &row.code_sealed)?;
+            let validate_code = self.keys.open_text(CODE, &row.serial, &row.code_sealed)?;
             attached.push(Attached { device: self.device_of(row).await?, validate_code });
         }
         Ok(attached)
@@ -299,7 +286,7 @@ impl Cloud {
             let login = match &row.login_sealed {
                 None => None,
                 Some(sealed) => {
-                    let text = self.keys.open_text(LOGIN, sealed)?;
+                    let text = self.keys.open_text(LOGIN, &row.serial, sealed)?;
                     text.split_once('\n').map(|(user, password)| Login { user: user.into(), password: password.into() })
                 }
             };
@@ -309,7 +296,7 @@ impl Cloud {
                 kind: driver_kind(&row.driver)?,
                 address: row.address,
                 login,
-                channels: channels.iter().map(|channel| ChannelNo(channel.no as u16)).collect(),
+                channels: channels.iter().map(|channel| ChannelNo(channel.no)).collect(),
                 keep_live: row.keep_live,
             };
             if let Err(why) = self.supervisor.start(spec) {
@@ -351,30 +338,19 @@ impl Cloud {
     /// only to who knows the code.
     ///
     /// # Errors
-    /// `SerialMalformed`, `VerifyCodeWrong`, `RateLimited` while the serial is locked, `AlreadyYours`,
-    /// `OwnedByOther`, `DeviceOffline`.
+    /// `SerialMalformed`, `VerifyCodeWrong`, `RateLimited` while the serial or the account is locked,
+    /// `AlreadyYours`, `OwnedByOther`, `DeviceOffline` (not for a device that publishes to us, which may begin later).
     pub async fn device_add(&self, caller: &Caller, serial: &str, code: &str) -> Result<(), Error> {
         let serial = check_serial(serial)?;
         let row = self.store.device(&serial).await?;
         let expected = match &row {
-            Some(row) => self.keys.open_sealed(CODE, &row.code_sealed)?,
-            None => NO_CODE.to_vec(),
+            Some(row) => self.keys.open_sealed(CODE, &serial, &row.code_sealed)?,
+            None => self.keys.open_sealed(CODE, NOBODY, &self.decoy_code)?,
         };
-        let right = same(&expected, code.as_bytes());
-        let now = self.clock.now();
-        let mut allowed = false;
-        let subject = format!("code:{serial}");
-        let count = |before: AttemptRow| {
-            if before.locked_until > now {
-                return None;
-            }
-            allowed = true;
-            Some(if right { AttemptRow::default() } else { one_more_wrong(before, now) })
-        };
-        self.store.update_attempts(&subject, count).await?;
-        if !allowed {
-            return Err(Error::RateLimited);
-        }
+        let right = same(&expected, code.as_bytes()) && row.is_some();
+        // Counted alike whether the serial exists or not: same answer, same rows, same time.
+        self.guess(&format!("account:{}", caller.account.0), &OF_ACCOUNT, right).await?;
+        self.guess(&format!("device:{serial}"), &OF_DEVICE, right).await?;
         let Some(row) = row.filter(|_| right) else { return Err(Error::VerifyCodeWrong) };
         match &row.account_id {
             Some(account) if *account == caller.account.0 => return Err(Error::AlreadyYours),
@@ -384,7 +360,8 @@ impl Cloud {
         if !self.is_online(&serial) && driver_kind(&row.driver)? != DriverKind::RtmpPush {
             return Err(Error::DeviceOffline);
         }
-        if self.store.bind_device(&serial, &caller.account.0, now).await? { Ok(()) } else { Err(Error::OwnedByOther) }
+        let bound = self.store.bind_device(&serial, &caller.account.0, self.clock.now()).await?;
+        if bound { Ok(()) } else { Err(Error::OwnedByOther) }
     }
 
     /// Frees a device of the caller; its addresses end.
@@ -393,11 +370,9 @@ impl Cloud {
     /// `NotOwner` and its kin.
     pub async fn device_delete(&self, caller: &Caller, serial: &str) -> Result<(), Error> {
         let row = self.owned(caller, serial).await?;
-        let channels = self.store.channels(&row.serial).await?;
-        self.store.unbind_device(&row.serial, &caller.account.0).await?;
-        for channel in channels {
-            self.revoke_of(&row.serial, ChannelNo(channel.no as u16), None).await?;
-        }
+        let revocations = self.revocations_of(&row.serial).await?;
+        self.store.unbind_device(&row.serial, &caller.account.0, &revocations).await.map_err(not_owner)?;
+        self.note_revoked(&revocations);
         Ok(())
     }
 
@@ -408,7 +383,7 @@ impl Cloud {
     pub async fn device_rename(&self, caller: &Caller, serial: &str, name: &str) -> Result<(), Error> {
         let name = check_name(name, "deviceName")?;
         let row = self.owned(caller, serial).await?;
-        Ok(self.store.rename_device(&row.serial, &caller.account.0, name).await?)
+        self.store.rename_device(&row.serial, &caller.account.0, name).await.map_err(not_owner)
     }
 
     /// Names a channel; as [`Cloud::device_rename`].
@@ -418,7 +393,7 @@ impl Cloud {
     pub async fn channel_rename(&self, caller: &Caller, serial: &str, no: u16, name: &str) -> Result<(), Error> {
         let name = check_name(name, "name")?;
         let channel = self.channel(caller, serial, no).await?;
-        Ok(self.store.rename_channel(&channel.serial, no.into(), name).await?)
+        self.store.rename_channel(&channel.serial, no, name).await.map_err(not_owner)
     }
 
     /// A page of the caller's devices, first bound first. `page` counts from 0.
@@ -446,9 +421,17 @@ impl Cloud {
     ) -> Result<Listing<(Device, Channel)>, Error> {
         let (found, total) = self.store.channels_of(&caller.account.0, page.saturating_mul(size), size).await?;
         let mut rows = Vec::with_capacity(found.len());
+        let mut last: Option<Device> = None;
         for channel in found {
-            if let Some(row) = self.store.device(&channel.serial).await? {
-                rows.push((self.device_of(row).await?, channel.into()));
+            // Rows of one device follow each other.
+            if last.as_ref().is_none_or(|device| device.serial != channel.serial) {
+                last = match self.store.device(&channel.serial).await? {
+                    Some(row) => Some(self.device_of(row).await?),
+                    None => None,
+                };
+            }
+            if let Some(device) = &last {
+                rows.push((device.clone(), channel.into()));
             }
         }
         Ok(Listing { rows, total })
@@ -470,10 +453,10 @@ impl Cloud {
     /// As [`Cloud::device`], and `ChannelNotFound`.
     pub async fn channel(&self, caller: &Caller, serial: &str, no: u16) -> Result<Channel, Error> {
         let row = self.owned(caller, serial).await?;
-        self.store.channel(&row.serial, no.into()).await?.map(Channel::from).ok_or(Error::ChannelNotFound)
+        self.store.channel(&row.serial, no).await?.map(Channel::from).ok_or(Error::ChannelNotFound)
     }
 
-    async fn owned(&self, caller: &Caller, serial: &str) -> Result<DeviceRow, Error> {
+    pub(crate) async fn owned(&self, caller: &Caller, serial: &str) -> Result<DeviceRow, Error> {
         let serial = check_serial(serial)?;
         let row = self.store.device(&serial).await?;
         // Asked in any case, so that a serial that exists takes no longer than one that does not (T23).
@@ -506,19 +489,28 @@ impl Cloud {
     }
 }
 
-fn one_more_wrong(before: AttemptRow, now: UnixMillis) -> AttemptRow {
-    let forgotten = now > before.locked_until + LOCK_FORGOTTEN;
-    let level = if forgotten { 0 } else { before.level };
-    let fresh = before.wrong == 0 || now > before.window_start + WRONG_WINDOW;
-    let (wrong, window_start) = if fresh { (1, now) } else { (before.wrong + 1, before.window_start) };
-    if wrong < WRONG_MAX {
-        return AttemptRow { wrong, window_start, level, ..before };
-    }
-    let lock = LOCK_FIRST.saturating_mul(1 << level.min(10)).min(LOCK_MAX);
-    AttemptRow { wrong: 0, window_start: now, level: level + 1, locked_until: now + lock }
+/// What a device calls itself, made fit for a name: without control and markup characters, cut at
+/// [`NAME_MAX`]; `None` if nothing remains.
+fn plain_name(said: &str) -> Option<String> {
+    let mut name: String = said.chars().filter(|c| !is_special(*c)).collect();
+    name.truncate(name.floor_char_boundary(NAME_MAX));
+    let name = name.trim();
+    (!name.is_empty()).then(|| name.to_owned())
 }
 
-/// The longest beginning of `text` that is whole characters and at most `bytes_max` bytes.
-fn cut(text: &str, bytes_max: usize) -> &str {
-    &text[..text.floor_char_boundary(bytes_max)]
+fn is_special(c: char) -> bool {
+    c.is_control() || "<>\"'\\/&`".contains(c)
+}
+
+/// A sealed code that belongs to no device.
+pub(crate) fn decoy_code(keys: &MasterKey) -> Vec<u8> {
+    keys.seal(CODE, NOBODY, random_text(CAPITALS, CODE_LENGTH).as_bytes())
+}
+
+/// The row went since it was looked up.
+fn not_owner(error: store::Error) -> Error {
+    match error {
+        store::Error::NotFound => Error::NotOwner,
+        other => other.into(),
+    }
 }

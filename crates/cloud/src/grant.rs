@@ -5,6 +5,7 @@
 //! hexadecimal HMAC-SHA-256 over path, expire, id and ev. What else a player adds means nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, RwLock};
 use std::time::Duration;
 
@@ -24,12 +25,20 @@ use crate::{Caller, Cloud, Error, Operator};
 const EXPIRE_MIN_S: u64 = 30;
 /// Longest: 720 days.
 const EXPIRE_MAX_S: u64 = 720 * 24 * 3600;
+const LONGEST: Duration = Duration::from_secs(EXPIRE_MAX_S);
 /// Life of an address when none is asked for: the access token's, 7 days.
 const EXPIRE_DEFAULT_S: u64 = 7 * 24 * 3600;
 /// The first key's version, as the platform's addresses have it.
 const FIRST_VERSION: u32 = 100;
 /// Ids count in steps of this many a millisecond, which makes them 18 digits long until the year 2286.
 const IDS_A_MILLISECOND: u64 = 100_000;
+/// An id may lie this far ahead: the clock may have been set back since.
+const CLOCK_SLACK: Duration = Duration::from_secs(24 * 3600);
+/// Addresses of one channel taken back one by one and not yet expired. A caller who takes back more
+/// has to wait, or takes back all.
+const REVOKED_MAX: usize = 100_000;
+/// Bytes of path and of query, each: ours have below 200, and players add a few.
+const ADDRESS_MAX: usize = 4096;
 const PATH: &str = "/v3/openlive/";
 const KEY: &str = "grant key";
 
@@ -42,8 +51,8 @@ pub struct LiveAsk {
     pub expire_s: Option<u64>,
 }
 
-/// A play address without scheme, host and port.
-#[derive(Clone, Debug)]
+/// A play address without scheme, host and port. Who has it may watch: `Debug` hides the signature.
+#[derive(Clone)]
 pub struct LiveAddress {
     /// 18 decimal digits.
     pub id: String,
@@ -53,6 +62,17 @@ pub struct LiveAddress {
     pub query: String,
     /// When it ends.
     pub expires_at: UnixMillis,
+}
+
+impl fmt::Debug for LiveAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LiveAddress")
+            .field("id", &self.id)
+            .field("path", &self.path)
+            .field("query", &"***")
+            .field("expires_at", &self.expires_at)
+            .finish()
+    }
 }
 
 /// A verified permission to watch one stream.
@@ -77,30 +97,37 @@ impl PlayGrant {
 
 /// Keys by version and what was taken back.
 pub(crate) struct Grants {
-    keys: RwLock<BTreeMap<u32, [u8; 32]>>,
-    revoked: Mutex<Revoked>,
+    /// Never empty; the newest signs.
+    keys: RwLock<BTreeMap<u32, Key>>,
+    revoked: Mutex<BTreeMap<(String, u16), Revoked>>,
     latest_id: Mutex<u64>,
     /// Moves with each revocation.
     changes: watch::Sender<u64>,
 }
 
+#[derive(Clone)]
+struct Key {
+    secret: [u8; 32],
+    created_at: UnixMillis,
+}
+
+/// What was taken back of one channel.
 #[derive(Default)]
 struct Revoked {
-    ids: BTreeSet<(String, u16, u64)>,
-    /// By device and channel: every id up to this one.
-    up_to: BTreeMap<(String, u16), u64>,
+    ids: BTreeSet<u64>,
+    /// Every id up to this one.
+    up_to: u64,
 }
 
 impl Revoked {
-    fn add(&mut self, row: &RevocationRow) {
-        let (serial, channel) = (row.serial.clone(), row.channel_no as u16);
-        if row.up_to {
-            let last = self.up_to.entry((serial, channel)).or_default();
-            *last = row.grant_id.max(*last);
-        } else {
-            self.ids.insert((serial, channel, row.grant_id));
-        }
+    fn contains(&self, id: u64) -> bool {
+        id <= self.up_to || self.ids.contains(&id)
     }
+}
+
+/// When an id was given out.
+fn id_time(id: u64) -> UnixMillis {
+    UnixMillis((id / IDS_A_MILLISECOND) as i64)
 }
 
 impl Grants {
@@ -108,54 +135,73 @@ impl Grants {
     pub(crate) async fn load(cloud: &crate::Parts<'_>) -> Result<Grants, Error> {
         let mut keys = BTreeMap::new();
         for row in cloud.store.grant_keys().await? {
-            let key = cloud.keys.open_sealed(KEY, &row.key_sealed)?;
-            let key = key.try_into().map_err(|_| Error::Internal("grant key has a wrong length".into()))?;
-            keys.insert(row.version, key);
+            let secret = cloud.keys.open_sealed(KEY, &row.version.to_string(), &row.key_sealed)?;
+            let secret = secret.try_into().map_err(|_| Error::Internal("grant key has a wrong length".into()))?;
+            keys.insert(row.version, Key { secret, created_at: row.created_at });
         }
         if keys.is_empty() {
-            let key = new_key(cloud, FIRST_VERSION).await?;
-            keys.insert(FIRST_VERSION, key);
+            keys.insert(FIRST_VERSION, new_key(cloud, FIRST_VERSION).await?);
         }
-        let mut revoked = Revoked::default();
-        for row in cloud.store.revocations(cloud.clock.now()).await? {
-            revoked.add(&row);
-        }
-        Ok(Grants {
+        let grants = Grants {
             keys: RwLock::new(keys),
-            revoked: Mutex::new(revoked),
+            revoked: Mutex::default(),
             latest_id: Mutex::new(0),
             changes: watch::Sender::new(0),
-        })
+        };
+        grants.add(&cloud.store.revocations(cloud.clock.now()).await?);
+        Ok(grants)
     }
 
-    fn revoked(&self) -> MutexGuard<'_, Revoked> {
+    fn add(&self, rows: &[RevocationRow]) {
+        let mut revoked = self.revoked();
+        for row in rows {
+            let of_channel = revoked.entry((row.serial.clone(), row.channel_no)).or_default();
+            if row.up_to {
+                of_channel.up_to = row.grant_id.max(of_channel.up_to);
+                // What is given out from now on must not fall under it, even if the clock was set back.
+                let mut latest = self.latest_id();
+                *latest = row.grant_id.max(*latest);
+            } else {
+                of_channel.ids.insert(row.grant_id);
+            }
+        }
+        drop(revoked);
+        self.changes.send_modify(|n| *n += 1);
+    }
+
+    fn revoked(&self) -> MutexGuard<'_, BTreeMap<(String, u16), Revoked>> {
         self.revoked.lock().expect("no panic while revocations are locked")
+    }
+
+    fn latest_id(&self) -> MutexGuard<'_, u64> {
+        self.latest_id.lock().expect("no panic while the counter is locked")
     }
 
     fn newest_key(&self) -> (u32, [u8; 32]) {
         let keys = self.keys.read().expect("no panic while keys are locked");
         let (version, key) = keys.last_key_value().expect("there is always a key");
-        (*version, *key)
+        (*version, key.secret)
     }
 
     fn key(&self, version: u32) -> Option<[u8; 32]> {
-        self.keys.read().expect("no panic while keys are locked").get(&version).copied()
+        self.keys.read().expect("no panic while keys are locked").get(&version).map(|key| key.secret)
     }
 
     /// Larger than every id given out before, also before a restart unless the clock was set back.
     fn next_id(&self, now: UnixMillis) -> u64 {
-        let mut latest = self.latest_id.lock().expect("no panic while the counter is locked");
+        let mut latest = self.latest_id();
         *latest = (*latest + 1).max(now.0.max(0) as u64 * IDS_A_MILLISECOND);
         *latest
     }
 }
 
-async fn new_key(cloud: &crate::Parts<'_>, version: u32) -> Result<[u8; 32], Error> {
-    let mut key = [0; 32];
-    rand::rng().fill_bytes(&mut key);
-    let row = GrantKeyRow { version, key_sealed: cloud.keys.seal(KEY, &key), created_at: cloud.clock.now() };
-    cloud.store.insert_grant_key(&row).await?;
-    Ok(key)
+async fn new_key(cloud: &crate::Parts<'_>, version: u32) -> Result<Key, Error> {
+    let mut secret = [0; 32];
+    rand::rng().fill_bytes(&mut secret);
+    let created_at = cloud.clock.now();
+    let key_sealed = cloud.keys.seal(KEY, &version.to_string(), &secret);
+    cloud.store.insert_grant_key(&GrantKeyRow { version, key_sealed, created_at }).await?;
+    Ok(Key { secret, created_at })
 }
 
 fn sign(key: &[u8; 32], path: &str, expire: &str, id: &str, version: &str) -> String {
@@ -172,8 +218,8 @@ impl Cloud {
     /// Makes an address of a live stream.
     ///
     /// # Errors
-    /// `InvalidArgument` for the expiry, `DeviceOffline`.
-    pub async fn live_address(&self, _: &Caller, channel: &Channel, ask: LiveAsk) -> Result<LiveAddress, Error> {
+    /// `InvalidArgument` for the expiry, `DeviceOffline`, `NotOwner` if it is the caller's no more.
+    pub async fn live_address(&self, caller: &Caller, channel: &Channel, ask: LiveAsk) -> Result<LiveAddress, Error> {
         let expire_s = ask.expire_s.unwrap_or(EXPIRE_DEFAULT_S);
         if !(EXPIRE_MIN_S..=EXPIRE_MAX_S).contains(&expire_s) {
             return Err(Error::InvalidArgument { field: "expireTime" });
@@ -184,6 +230,9 @@ impl Cloud {
         let now = self.clock.now();
         let expire = (now + Duration::from_secs(expire_s)).as_secs();
         let id = self.grants.next_id(now).to_string();
+        // Asked after the id is taken: if the device is unbound meanwhile, either this sees it, or the
+        // id is among those that the unbinding takes back.
+        self.owned(caller, &channel.serial).await?;
         let path = format!("{PATH}{}_{}_{}", channel.serial, channel.no, ask.quality.number());
         let (version, key) = self.grants.newest_key();
         let t = sign(&key, &path, &expire.to_string(), &id, &version.to_string());
@@ -201,6 +250,9 @@ impl Cloud {
     }
 
     fn verified(&self, path: &str, query: &str) -> Option<PlayGrant> {
+        if path.len().max(query.len()) > ADDRESS_MAX {
+            return None;
+        }
         let mut signed: BTreeMap<&str, String> = BTreeMap::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             if let Some(name) = ["expire", "id", "t", "ev"].into_iter().find(|known| *known == name)
@@ -228,40 +280,72 @@ impl Cloud {
         })
     }
 
-    /// Takes back one address of a channel, or all given out so far. Doing so again changes nothing.
+    /// Takes back one address of a channel, or all given out so far. Doing so again changes nothing, nor
+    /// does an id that cannot be alive.
     ///
     /// # Errors
-    /// `Internal`.
+    /// `RateLimited` when 100,000 addresses of the channel were taken back one by one and live on.
     pub async fn revoke(&self, _: &Caller, channel: &Channel, id: Option<u64>) -> Result<(), Error> {
-        self.revoke_of(&channel.serial, channel.no, id).await
+        let now = self.clock.now();
+        if let Some(id) = id {
+            // Given out later than now, or so long ago that it has expired: there is nothing to take back.
+            let given = id_time(id);
+            if given > now || given + LONGEST < now || i64::try_from(id).is_err() {
+                return Ok(());
+            }
+            let key = (channel.serial.clone(), channel.no.0);
+            if self.grants.revoked().get(&key).is_some_and(|revoked| revoked.ids.len() >= REVOKED_MAX) {
+                return Err(Error::RateLimited);
+            }
+        }
+        let row = self.revocation(&channel.serial, channel.no, id);
+        self.store.insert_revocation(&row).await?;
+        self.note_revoked(&[row]);
+        Ok(())
     }
 
-    pub(crate) async fn revoke_of(&self, serial: &str, channel: ChannelNo, id: Option<u64>) -> Result<(), Error> {
+    /// What takes back every address of a device.
+    pub(crate) async fn revocations_of(&self, serial: &str) -> Result<Vec<RevocationRow>, Error> {
+        let channels = self.store.channels(serial).await?;
+        Ok(channels.iter().map(|channel| self.revocation(serial, ChannelNo(channel.no), None)).collect())
+    }
+
+    /// Takes back one address of a channel, or all given out so far.
+    fn revocation(&self, serial: &str, channel: ChannelNo, id: Option<u64>) -> RevocationRow {
         let now = self.clock.now();
-        let row = RevocationRow {
+        RevocationRow {
             serial: serial.to_owned(),
-            channel_no: channel.0.into(),
-            grant_id: match id {
-                // Beyond 63 bits nothing was ever given out.
-                Some(id) if i64::try_from(id).is_err() => return Ok(()),
-                Some(id) => id,
-                None => self.grants.next_id(now),
-            },
+            channel_no: channel.0,
+            grant_id: id.unwrap_or_else(|| self.grants.next_id(now)),
             up_to: id.is_none(),
-            expires_at: now + Duration::from_secs(EXPIRE_MAX_S),
-        };
-        self.store.insert_revocation(&row).await?;
-        self.grants.revoked().add(&row);
-        self.grants.changes.send_modify(|n| *n += 1);
-        Ok(())
+            expires_at: now + LONGEST,
+        }
+    }
+
+    /// Makes stored revocations count from now on.
+    pub(crate) fn note_revoked(&self, rows: &[RevocationRow]) {
+        self.grants.add(rows);
     }
 
     /// Whether the address was taken back.
     pub fn is_revoked(&self, grant: &PlayGrant) -> bool {
-        let revoked = self.grants.revoked();
-        let (serial, channel) = (&grant.serial, grant.channel.0);
-        let up_to = revoked.up_to.get(&(serial.clone(), channel));
-        up_to.is_some_and(|last| grant.id <= *last) || revoked.ids.contains(&(serial.clone(), channel, grant.id))
+        let key = (grant.serial.clone(), grant.channel.0);
+        self.grants.revoked().get(&key).is_some_and(|revoked| revoked.contains(grant.id))
+    }
+
+    /// Forgets revocations of addresses that have expired, and keys that only such were signed with.
+    pub(crate) async fn forget_dead_grants(&self, now: UnixMillis) -> Result<(), Error> {
+        let alive = |id: &u64| id_time(*id) + LONGEST >= now;
+        self.grants.revoked().retain(|_, revoked| {
+            revoked.ids.retain(alive);
+            !revoked.ids.is_empty() || alive(&revoked.up_to)
+        });
+        let keys = self.grants.keys.read().expect("no panic while keys are locked").clone();
+        let dead = keys.keys().zip(keys.values().skip(1)).filter(|(_, successor)| successor.created_at + LONGEST < now);
+        for (version, _) in dead {
+            self.drop_key(*version).await?;
+        }
+        Ok(())
     }
 
     /// Changes with each revocation, so that running sessions can be looked through.
@@ -278,5 +362,23 @@ impl Cloud {
         let key = new_key(&self.parts(), version).await?;
         self.grants.keys.write().expect("no panic while keys are locked").insert(version, key);
         Ok(version)
+    }
+
+    /// Ends a key that somebody else may know: every address signed with it stops working for new
+    /// viewers. The newest cannot be ended; rotate first.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for the newest version.
+    pub async fn retire_key(&self, _: &Operator, version: u32) -> Result<(), Error> {
+        if version == self.grants.newest_key().0 {
+            return Err(Error::InvalidArgument { field: "version" });
+        }
+        self.drop_key(version).await
+    }
+
+    async fn drop_key(&self, version: u32) -> Result<(), Error> {
+        self.store.delete_grant_key(version).await?;
+        self.grants.keys.write().expect("no panic while keys are locked").remove(&version);
+        Ok(())
     }
 }

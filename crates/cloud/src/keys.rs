@@ -39,38 +39,50 @@ impl MasterKey {
                 file.write_all(&key)?;
                 file.sync_all()?;
                 fs::rename(&fresh, path)?;
+                // Without this a power cut could take the key back and leave what it sealed.
+                if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+                    fs::File::open(folder)?.sync_all()?;
+                }
             }
             Err(e) => return Err(e),
         }
         Ok(MasterKey(Aes256Gcm::new(&key.into())))
     }
 
-    /// Seals `secret` for one purpose; what is sealed for one cannot be opened as another.
-    pub(crate) fn seal(&self, purpose: &str, secret: &[u8]) -> Vec<u8> {
+    /// Seals `secret` for one purpose and owner; it cannot be opened as another's or for another purpose,
+    /// so that rows cannot be exchanged.
+    pub(crate) fn seal(&self, purpose: &str, owner: &str, secret: &[u8]) -> Vec<u8> {
         let mut nonce = [0; NONCE_BYTES];
         rand::rng().fill_bytes(&mut nonce);
-        let payload = Payload { msg: secret, aad: purpose.as_bytes() };
+        let aad = associated(purpose, owner);
+        let payload = Payload { msg: secret, aad: &aad };
         let sealed =
             self.0.encrypt(Nonce::from_slice(&nonce), payload).expect("secrets are far below the cipher's limit");
         [&nonce[..], &sealed].concat()
     }
 
-    /// Opens what was sealed for this purpose.
+    /// Opens what was sealed for this purpose and owner.
     ///
     /// # Errors
     /// `Internal` when the key file is not the one it was sealed with, or the bytes were changed.
-    pub(crate) fn open_sealed(&self, purpose: &str, sealed: &[u8]) -> Result<Vec<u8>, Error> {
-        let wrong = || Error::Internal(format!("{purpose} cannot be opened with this key file").into());
+    pub(crate) fn open_sealed(&self, purpose: &str, owner: &str, sealed: &[u8]) -> Result<Vec<u8>, Error> {
+        let wrong = || Error::Internal(format!("{purpose} of {owner} cannot be opened with this key file").into());
         let (nonce, rest) = sealed.split_at_checked(NONCE_BYTES).ok_or_else(wrong)?;
-        let payload = Payload { msg: rest, aad: purpose.as_bytes() };
+        let aad = associated(purpose, owner);
+        let payload = Payload { msg: rest, aad: &aad };
         self.0.decrypt(Nonce::from_slice(nonce), payload).map_err(|_| wrong())
     }
 
     /// As [`MasterKey::open_sealed`], for text.
-    pub(crate) fn open_text(&self, purpose: &str, sealed: &[u8]) -> Result<String, Error> {
-        let bytes = self.open_sealed(purpose, sealed)?;
+    pub(crate) fn open_text(&self, purpose: &str, owner: &str, sealed: &[u8]) -> Result<String, Error> {
+        let bytes = self.open_sealed(purpose, owner, sealed)?;
         String::from_utf8(bytes).map_err(|e| Error::Internal(e.into()))
     }
+}
+
+fn associated(purpose: &str, owner: &str) -> Vec<u8> {
+    // Purposes are ours and have no NUL.
+    [purpose.as_bytes(), &[0], owner.as_bytes()].concat()
 }
 
 /// `length` random characters of `alphabet`.

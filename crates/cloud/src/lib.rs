@@ -6,6 +6,7 @@
 //! [`PlayGrant`] or [`PublishGrant`]: forgetting a check does not compile.
 
 mod account;
+mod attempt;
 mod clock;
 mod device;
 mod error;
@@ -59,6 +60,8 @@ pub struct Cloud {
     callers: Callers,
     grants: Grants,
     online: device::Online,
+    /// Opened where there is no device, so that an unknown serial takes as long as a known one (T23).
+    decoy_code: Vec<u8>,
     push_keys: live::PushKeys,
     supervisor: Supervisor,
     devices: SupervisorSettings,
@@ -81,8 +84,16 @@ impl Cloud {
     /// `Internal` when the database or the key file cannot be used.
     pub async fn open(settings: Settings) -> Result<(Arc<Cloud>, Option<String>), Error> {
         let Settings { data, hub, allow, clock } = settings;
-        let keys = MasterKey::open(&data.join("master.key")).map_err(|e| Error::Internal(e.into()))?;
-        let store = MetaStore::sqlite(&data.join("meta.db")).await?;
+        let (database, key_file) = (data.join("meta.db"), data.join("master.key"));
+        if database.exists() && !key_file.exists() {
+            // A new key would open nothing, and would look as if it did until a camera is dialled.
+            let missing =
+                format!("{} is missing; without it {} cannot be read", key_file.display(), database.display());
+            return Err(Error::Internal(missing.into()));
+        }
+        let keys = MasterKey::open(&key_file).map_err(|e| Error::Internal(e.into()))?;
+        let decoy_code = device::decoy_code(&keys);
+        let store = MetaStore::sqlite(&database).await?;
         let grants = Grants::load(&Parts { store: &store, keys: &keys, clock: &clock }).await?;
         let devices = SupervisorSettings { hub: Hub::new(hub), dialer: Dialer::new(allow) };
         let (supervisor, events) = Supervisor::new(devices.clone());
@@ -93,6 +104,7 @@ impl Cloud {
             callers: Callers::default(),
             grants,
             online: device::Online::default(),
+            decoy_code,
             push_keys: live::PushKeys::default(),
             supervisor,
             devices,
@@ -139,6 +151,12 @@ impl Cloud {
         }
     }
 
+    async fn sweep_once(&self) -> Result<(), Error> {
+        let now = self.clock.now();
+        self.store.purge_expired(now, now - attempt::FORGOTTEN).await?;
+        self.forget_dead_grants(now).await
+    }
+
     async fn sweep(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(SWEEP);
         loop {
@@ -147,7 +165,7 @@ impl Cloud {
                 () = self.cancel.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            if let Err(failure) = self.store.purge_expired(self.clock.now()).await {
+            if let Err(failure) = self.sweep_once().await {
                 warn!(error = %failure, "expired rows stay for now");
             }
         }

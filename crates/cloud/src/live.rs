@@ -80,8 +80,8 @@ impl Cloud {
         let key = random_text(LOWER, PUSH_KEY_LENGTH);
         let row = PushKeyRow {
             serial: serial.to_owned(),
-            channel_no: channel.0.into(),
-            key_sealed: self.keys.seal(PUSH_KEY, key.as_bytes()),
+            channel_no: channel.0,
+            key_sealed: self.keys.seal(PUSH_KEY, serial, key.as_bytes()),
             created_at: self.clock.now(),
         };
         self.store.replace_push_key(&row).await?;
@@ -93,8 +93,8 @@ impl Cloud {
         for device in self.store.devices().await? {
             for channel in self.store.channels(&device.serial).await? {
                 if let Some(row) = self.store.push_key(&device.serial, channel.no).await? {
-                    let key = self.keys.open_text(PUSH_KEY, &row.key_sealed)?;
-                    self.push_keys.map().insert((device.serial.clone(), channel.no as u16), key);
+                    let key = self.keys.open_text(PUSH_KEY, &device.serial, &row.key_sealed)?;
+                    self.push_keys.map().insert((device.serial.clone(), channel.no), key);
                 }
             }
         }

@@ -15,7 +15,7 @@ mod time;
 pub use error::Error;
 pub use facts::{ChannelFacts, DeviceFacts, StreamFacts};
 pub use meta::{
-    AccountRow, AppRow, AttemptRow, ChannelRow, DeviceRow, GrantKeyRow, MetaStore, NewDevice, PushKeyRow, RevocationRow,
-    TokenRow,
+    AccountRow, AppRow, AttemptRow, ChannelRow, DeviceRow, GrantKeyRow, MetaStore, NewDevice, PushKeyRow,
+    RevocationRow, TokenRow,
 };
 pub use time::UnixMillis;

@@ -13,7 +13,7 @@ pub struct ChannelRow {
     /// Device.
     pub serial: String,
     /// Its number, from 1.
-    pub no: u32,
+    pub no: u16,
     /// Name for people.
     pub name: String,
     /// What the device says of it.
@@ -26,7 +26,7 @@ pub struct PushKeyRow {
     /// Device.
     pub serial: String,
     /// Channel of the device.
-    pub channel_no: u32,
+    pub channel_no: u16,
     /// The key, encrypted.
     pub key_sealed: Vec<u8>,
     /// When it was made.
@@ -78,7 +78,7 @@ impl MetaStore {
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Corrupt`].
-    pub async fn channel(&self, serial: &str, no: u32) -> Result<Option<ChannelRow>, Error> {
+    pub async fn channel(&self, serial: &str, no: u16) -> Result<Option<ChannelRow>, Error> {
         query("SELECT * FROM channel WHERE serial = $1 AND no = $2")
             .bind(serial)
             .bind(i64::from(no))
@@ -121,7 +121,7 @@ impl MetaStore {
     ///
     /// # Errors
     /// [`Error::NotFound`].
-    pub async fn rename_channel(&self, serial: &str, no: u32, name: &str) -> Result<(), Error> {
+    pub async fn rename_channel(&self, serial: &str, no: u16, name: &str) -> Result<(), Error> {
         let named = query("UPDATE channel SET name = $3 WHERE serial = $1 AND no = $2")
             .bind(serial)
             .bind(i64::from(no))
@@ -135,7 +135,7 @@ impl MetaStore {
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Corrupt`].
-    pub async fn push_key(&self, serial: &str, channel_no: u32) -> Result<Option<PushKeyRow>, Error> {
+    pub async fn push_key(&self, serial: &str, channel_no: u16) -> Result<Option<PushKeyRow>, Error> {
         query("SELECT * FROM push_key WHERE serial = $1 AND channel_no = $2")
             .bind(serial)
             .bind(i64::from(channel_no))

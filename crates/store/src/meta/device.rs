@@ -3,7 +3,7 @@
 use sqlx::any::AnyRow;
 use sqlx::query;
 
-use super::{ChannelRow, Columns, MetaStore, channel, one_row};
+use super::{ChannelRow, Columns, MetaStore, RevocationRow, channel, grant, one_row};
 use crate::facts::{from_text, to_text};
 use crate::{DeviceFacts, Error, UnixMillis};
 
@@ -108,11 +108,17 @@ impl MetaStore {
         Ok(tx.commit().await?)
     }
 
-    /// Detaches a device; the account that had it will find it among the removed.
+    /// Detaches a device and takes its addresses back, both or neither; the account that had it will
+    /// find it among the removed.
     ///
     /// # Errors
     /// [`Error::NotFound`].
-    pub async fn delete_device(&self, serial: &str, now: UnixMillis) -> Result<(), Error> {
+    pub async fn delete_device(
+        &self,
+        serial: &str,
+        revocations: &[RevocationRow],
+        now: UnixMillis,
+    ) -> Result<(), Error> {
         let mut tx = self.writer.begin().await?;
         query(
             "INSERT INTO removed_device (account_id, serial, removed_at) \
@@ -125,6 +131,7 @@ impl MetaStore {
         .await?;
         let gone = query("DELETE FROM device WHERE serial = $1").bind(serial).execute(&mut *tx).await?;
         one_row(gone.rows_affected())?;
+        grant::revoke(&mut tx, revocations).await?;
         Ok(tx.commit().await?)
     }
 
@@ -166,19 +173,13 @@ impl MetaStore {
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Corrupt`].
-    pub async fn devices_of(
-        &self,
-        account_id: &str,
-        offset: u32,
-        limit: u32,
-    ) -> Result<(Vec<DeviceRow>, u64), Error> {
-        let rows =
-            query("SELECT * FROM device WHERE account_id = $1 ORDER BY bound_at, serial LIMIT $2 OFFSET $3")
-                .bind(account_id)
-                .bind(i64::from(limit))
-                .bind(i64::from(offset))
-                .fetch_all(&self.reader)
-                .await?;
+    pub async fn devices_of(&self, account_id: &str, offset: u32, limit: u32) -> Result<(Vec<DeviceRow>, u64), Error> {
+        let rows = query("SELECT * FROM device WHERE account_id = $1 ORDER BY bound_at, serial LIMIT $2 OFFSET $3")
+            .bind(account_id)
+            .bind(i64::from(limit))
+            .bind(i64::from(offset))
+            .fetch_all(&self.reader)
+            .await?;
         let total = query("SELECT count(*) AS total FROM device WHERE account_id = $1")
             .bind(account_id)
             .fetch_one(&self.reader)
@@ -191,30 +192,34 @@ impl MetaStore {
     /// # Errors
     /// [`Error::Conflict`] if the account does not exist.
     pub async fn bind_device(&self, serial: &str, account_id: &str, now: UnixMillis) -> Result<bool, Error> {
-        let bound = query(
-            "UPDATE device SET account_id = $2, bound_at = $3 WHERE serial = $1 AND account_id IS NULL",
-        )
-        .bind(serial)
-        .bind(account_id)
-        .bind(now.0)
-        .execute(&self.writer)
-        .await?;
+        let bound = query("UPDATE device SET account_id = $2, bound_at = $3 WHERE serial = $1 AND account_id IS NULL")
+            .bind(serial)
+            .bind(account_id)
+            .bind(now.0)
+            .execute(&self.writer)
+            .await?;
         Ok(bound.rows_affected() == 1)
     }
 
-    /// Frees a device that this account has.
+    /// Frees a device that this account has and takes its addresses back, both or neither.
     ///
     /// # Errors
     /// [`Error::NotFound`] if it has not.
-    pub async fn unbind_device(&self, serial: &str, account_id: &str) -> Result<(), Error> {
-        let freed = query(
-            "UPDATE device SET account_id = NULL, bound_at = NULL WHERE serial = $1 AND account_id = $2",
-        )
-        .bind(serial)
-        .bind(account_id)
-        .execute(&self.writer)
-        .await?;
-        one_row(freed.rows_affected())
+    pub async fn unbind_device(
+        &self,
+        serial: &str,
+        account_id: &str,
+        revocations: &[RevocationRow],
+    ) -> Result<(), Error> {
+        let mut tx = self.writer.begin().await?;
+        let freed = query("UPDATE device SET account_id = NULL, bound_at = NULL WHERE serial = $1 AND account_id = $2")
+            .bind(serial)
+            .bind(account_id)
+            .execute(&mut *tx)
+            .await?;
+        one_row(freed.rows_affected())?;
+        grant::revoke(&mut tx, revocations).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Names a device that this account has.

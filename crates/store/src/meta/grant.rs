@@ -1,7 +1,7 @@
 //! Signing keys of play addresses, and addresses taken back.
 
 use sqlx::any::AnyRow;
-use sqlx::query;
+use sqlx::{AnyConnection, query};
 
 use super::{Columns, MetaStore};
 use crate::{Error, UnixMillis};
@@ -23,7 +23,7 @@ pub struct RevocationRow {
     /// Device.
     pub serial: String,
     /// Channel of the device.
-    pub channel_no: u32,
+    pub channel_no: u16,
     /// The address's id.
     pub grant_id: u64,
     /// Whether smaller ids are meant too.
@@ -40,6 +40,24 @@ fn revocation(row: AnyRow) -> Result<RevocationRow, Error> {
         up_to: row.flag("up_to")?,
         expires_at: row.time("expires_at")?,
     })
+}
+
+/// Takes addresses back as part of what else is being done.
+pub(super) async fn revoke(tx: &mut AnyConnection, revocations: &[RevocationRow]) -> Result<(), Error> {
+    for revocation in revocations {
+        query(
+            "INSERT INTO revocation (serial, channel_no, grant_id, up_to, expires_at) VALUES ($1, $2, $3, $4, $5) \
+             ON CONFLICT (serial, channel_no, grant_id, up_to) DO UPDATE SET expires_at = excluded.expires_at",
+        )
+        .bind(&revocation.serial)
+        .bind(i64::from(revocation.channel_no))
+        .bind(i64::try_from(revocation.grant_id).map_err(|_| Error::Conflict)?)
+        .bind(i64::from(revocation.up_to))
+        .bind(revocation.expires_at.0)
+        .execute(&mut *tx)
+        .await?;
+    }
+    Ok(())
 }
 
 impl MetaStore {
@@ -88,18 +106,9 @@ impl MetaStore {
     /// # Errors
     /// [`Error::Conflict`] if the id exceeds 63 bits; [`Error::Unavailable`].
     pub async fn insert_revocation(&self, revocation: &RevocationRow) -> Result<(), Error> {
-        query(
-            "INSERT INTO revocation (serial, channel_no, grant_id, up_to, expires_at) VALUES ($1, $2, $3, $4, $5) \
-             ON CONFLICT (serial, channel_no, grant_id, up_to) DO UPDATE SET expires_at = excluded.expires_at",
-        )
-        .bind(&revocation.serial)
-        .bind(i64::from(revocation.channel_no))
-        .bind(i64::try_from(revocation.grant_id).map_err(|_| Error::Conflict)?)
-        .bind(i64::from(revocation.up_to))
-        .bind(revocation.expires_at.0)
-        .execute(&self.writer)
-        .await?;
-        Ok(())
+        let mut tx = self.writer.begin().await?;
+        revoke(&mut tx, std::slice::from_ref(revocation)).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Every revocation that still means something at `now`.

@@ -63,15 +63,21 @@ impl MetaStore {
         .transpose()
     }
 
-    /// Forgets tokens and revocations that ended before `now`; answers how many rows went.
+    /// Forgets tokens and revocations that ended before `now`, and guesses none of which was made nor
+    /// locked after `quiet_since`; answers how many rows went.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn purge_expired(&self, now: UnixMillis) -> Result<u64, Error> {
-        let tokens = query("DELETE FROM token WHERE expires_at < $1").bind(now.0).execute(&self.writer).await?;
-        let revocations =
-            query("DELETE FROM revocation WHERE expires_at < $1").bind(now.0).execute(&self.writer).await?;
-        Ok(tokens.rows_affected() + revocations.rows_affected())
+    pub async fn purge_expired(&self, now: UnixMillis, quiet_since: UnixMillis) -> Result<u64, Error> {
+        let mut gone = 0;
+        for (statement, before) in [
+            ("DELETE FROM token WHERE expires_at < $1", now),
+            ("DELETE FROM revocation WHERE expires_at < $1", now),
+            ("DELETE FROM attempt WHERE locked_until < $1 AND window_start < $1", quiet_since),
+        ] {
+            gone += query(statement).bind(before.0).execute(&self.writer).await?.rows_affected();
+        }
+        Ok(gone)
     }
 
     /// Makes this hash the only operator token if there is none yet; answers whether it was made.
@@ -79,13 +85,12 @@ impl MetaStore {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn insert_first_operator(&self, hash: &[u8; 32], created_at: UnixMillis) -> Result<bool, Error> {
-        let made = query(
-            "INSERT INTO operator (hash, created_at) SELECT $1, $2 WHERE NOT EXISTS (SELECT hash FROM operator)",
-        )
-        .bind(&hash[..])
-        .bind(created_at.0)
-        .execute(&self.writer)
-        .await?;
+        let made =
+            query("INSERT INTO operator (hash, created_at) SELECT $1, $2 WHERE NOT EXISTS (SELECT hash FROM operator)")
+                .bind(&hash[..])
+                .bind(created_at.0)
+                .execute(&self.writer)
+                .await?;
         Ok(made.rows_affected() == 1)
     }
 
