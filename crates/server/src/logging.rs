@@ -75,9 +75,11 @@ pub fn redact(line: &[u8]) -> Vec<u8> {
         let name = String::from_utf8_lossy(&before[start..]).to_ascii_lowercase();
         rest = after;
         if SECRET_NAMES.contains(&name.as_str()) {
-            let quote = after.first().is_some_and(|b| *b == b'"');
-            let value =
-                after.iter().skip(usize::from(quote)).take_while(|b| !ends_value(**b)).count() + usize::from(quote);
+            let value = match after.strip_prefix(b"\"") {
+                // With its quotes; a line that was cut has no second one.
+                Some(quoted) => quoted.iter().position(|b| *b == b'"').map_or(after.len(), |end| end + 2),
+                None => after.iter().position(|b| ends_value(*b)).unwrap_or(after.len()),
+            };
             out.extend_from_slice(b"***");
             rest = &after[value..];
         }

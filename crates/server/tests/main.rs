@@ -1,14 +1,17 @@
 //! Tests of the server at its boundary: configuration in, HTTP in, JSON out.
 #![allow(clippy::unwrap_used)]
 
+mod code;
 mod config;
 mod form;
 mod golden;
 mod http;
 mod listener;
 mod matrix;
+mod native;
 mod pages;
 mod tls;
+mod trial;
 mod world;
 
 /// Compares with a committed file, or rewrites it when `UPDATE_GOLDEN` is set.
