@@ -58,12 +58,7 @@ impl CameraHttp {
     ///
     /// # Errors
     /// `AddressRefused`, `Unreachable`, `Timeout`; `Protocol` for a redirect or too long an answer.
-    pub(crate) async fn post(
-        &self,
-        url: &Url,
-        content_type: &'static str,
-        body: String,
-    ) -> Result<Answer, DriverError> {
+    pub(crate) async fn post(&self, url: &Url, content_type: String, body: String) -> Result<Answer, DriverError> {
         self.bounded(Method::POST, url, Some((content_type, body)), DOCUMENT_BYTES_MAX).await
     }
 
@@ -71,7 +66,7 @@ impl CameraHttp {
         &self,
         method: Method,
         url: &Url,
-        body: Option<(&'static str, String)>,
+        body: Option<(String, String)>,
         limit: usize,
     ) -> Result<Answer, DriverError> {
         let exchange = self.exchange(method, url, body, limit);
@@ -83,7 +78,7 @@ impl CameraHttp {
         &self,
         method: Method,
         url: &Url,
-        body: Option<(&'static str, String)>,
+        body: Option<(String, String)>,
         limit: usize,
     ) -> Result<Answer, DriverError> {
         let client = self.client(url).await?;
@@ -95,7 +90,7 @@ impl CameraHttp {
         loop {
             let mut request = client.request(method.clone(), url.clone());
             if let Some((content_type, body)) = &body {
-                request = request.header(CONTENT_TYPE, *content_type).body(body.clone());
+                request = request.header(CONTENT_TYPE, content_type).body(body.clone());
             }
             let authorization = self
                 .state()

@@ -36,7 +36,7 @@ impl Client {
     /// If the camera cannot be reached.
     pub(super) async fn synchronise(&self, device: &Url) -> Result<(), DriverError> {
         // Without login: it is what a login needs first (ONVIF Core 5.9.1).
-        let answer = self.send(device, Envelope::of(&GetSystemDateAndTime {})).await?;
+        let answer = self.send::<GetSystemDateAndTime>(device, Envelope::of(&GetSystemDateAndTime {})).await?;
         let told = read::<GetSystemDateAndTime>(&answer).ok().and_then(|answer| answer.system_date_and_time.utc);
         let offset = told.and_then(|utc| utc.to_unix().ok()).map_or(0, |camera| camera - unix_now().as_secs() as i64);
         *self.clock_offset.lock().expect("no panic while the offset is locked") = offset;
@@ -59,7 +59,7 @@ impl Client {
         service: &Url,
         operation: &O,
     ) -> Result<O::Response, DriverError> {
-        let answer = read::<O>(&self.send(service, self.signed(operation)).await?);
+        let answer = read::<O>(&self.send::<O>(service, self.signed(operation)).await?);
         if !matches!(answer, Err(DriverError::LoginRefused)) || self.login.is_none() {
             return answer;
         }
@@ -69,7 +69,7 @@ impl Client {
         if self.clock_offset().abs_diff(before) < CLOCK_MOVED {
             return answer;
         }
-        read::<O>(&self.send(service, self.signed(operation)).await?)
+        read::<O>(&self.send::<O>(service, self.signed(operation)).await?)
     }
 
     /// With a token of the camera's own time, if there is a login. HTTP digest is added on demand below.
@@ -82,8 +82,8 @@ impl Client {
         envelope.with_header(token.to_header())
     }
 
-    async fn send(&self, service: &Url, envelope: Envelope) -> Result<Answer, DriverError> {
-        self.http.post(service, soap::CONTENT_TYPE, envelope.write()).await
+    async fn send<O: Operation>(&self, service: &Url, envelope: Envelope) -> Result<Answer, DriverError> {
+        self.http.post(service, soap::content_type::<O>(), envelope.write()).await
     }
 }
 

@@ -152,6 +152,12 @@ async fn answer(State(camera): State<Arc<Scripted>>, uri: Uri, headers: HeaderMa
         Ok(request) => request,
         Err(error) => return fault(&error.to_fault()),
     };
+    // Some cameras go by the action alone.
+    let content_type = headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let action = format!("action=\"{}/{}\"", envelope.body.namespace, envelope.body.name);
+    if !content_type.contains(&action) {
+        return fault(&Fault::receiver(&["ActionNotSupported"], content_type));
+    }
     let clock = Duration::from_secs((now().as_secs() as i64 + script.clock) as u64);
     if !matches!(request, Request::Device(device::Request::GetSystemDateAndTime(_))) {
         if script.digest {

@@ -1,11 +1,16 @@
 //! The SOAP 1.2 envelope and its fault.
 
 use super::security::UsernameToken;
-use super::{DIALECT, Error, Message, ns};
+use super::{DIALECT, Error, Message, Operation, ns};
 use crate::xml::{Element, clark};
 
-/// Media type of SOAP 1.2 over HTTP, as both ends send it.
+/// Media type of SOAP 1.2 over HTTP: of answers, and of requests without the action.
 pub const CONTENT_TYPE: &str = "application/soap+xml; charset=utf-8";
+
+/// Media type of a request, which names the action (RFC 3902 §2): some cameras look nowhere else.
+pub fn content_type<O: Operation>() -> String {
+    format!(r#"{CONTENT_TYPE}; action="{}/{}""#, O::NAMESPACE, O::NAME)
+}
 
 /// One SOAP 1.2 message.
 #[derive(Clone, Debug, PartialEq, Eq)]
