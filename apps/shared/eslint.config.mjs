@@ -1,0 +1,1 @@
+export { default } from '../mobile/eslint.config.mjs'
