@@ -24,6 +24,12 @@ pub fn built() -> bool {
     Mobile::get("index.html").is_some()
 }
 
+/// What the front end may load: itself, media that its player puts together, and streams from wherever
+/// an address says. No script but its own files.
+const FRONT_END_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; \
+    media-src 'self' blob:; worker-src 'self' blob:; connect-src 'self' http: https: ws: wss:; \
+    object-src 'none'; base-uri 'none'; frame-ancestors 'self'";
+
 /// `GET /m`
 pub async fn mobile_root() -> Redirect {
     Redirect::permanent("/m/")
@@ -59,7 +65,7 @@ fn file(path: &str, headers: &HeaderMap) -> Response {
         };
         ([(CONTENT_TYPE, kind)], Body::from(file.data.into_owned())).into_response()
     };
-    for (name, value) in [(ETAG, tag.as_str()), (CACHE_CONTROL, cache)] {
+    for (name, value) in [(ETAG, tag.as_str()), (CACHE_CONTROL, cache), (CONTENT_SECURITY_POLICY, FRONT_END_POLICY)] {
         response.headers_mut().insert(name, value.parse().expect("hexadecimal and plain words are header text"));
     }
     guard(&mut response);

@@ -68,8 +68,8 @@ impl Ready {
         write_private(path, &json)
     }
 
-    /// The greeting.
-    pub fn greeting(&self, language: Language) -> String {
+    /// The greeting; for a `terminal` in colours that a phone can read whatever the terminal's own are.
+    pub fn greeting(&self, language: Language, terminal: bool) -> String {
         let word = |zh: &'static str, en: &'static str| if language == Language::Zh { zh } else { en };
         let mut out = String::new();
         let mut line = |label: &str, value: &str| {
@@ -96,12 +96,22 @@ impl Ready {
             line("", word("只显示这一次，请保存", "shown only this once; keep it"));
         }
         if self.trial.is_some() {
-            // A page address with a token fits; one of a strange host name might not, and then goes without.
+            // A page address with a token fits; one of a very long host name might not, and then goes without.
             if let Ok(code) = QrCode::with_error_correction_level(&self.page, qrcode::EcLevel::L) {
-                let picture = code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
-                let _ = write!(out, "\n{picture}\n");
+                out.push('\n');
+                out += &picture(&code, terminal);
             }
         }
         out
     }
+}
+
+/// The code, two modules a character.
+fn picture(code: &QrCode, terminal: bool) -> String {
+    if !terminal {
+        // Most likely a log or a pipe, shown light on dark.
+        return code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build() + "\n";
+    }
+    let plain = code.render::<Dense1x2>().build();
+    plain.lines().map(|line| format!("\x1b[30;107m{line}\x1b[0m\n")).collect()
 }

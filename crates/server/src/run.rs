@@ -4,6 +4,7 @@
 //! End: the first signal stops accepting and lets requests and viewers end, the second exits at once.
 //! Crash recovery is the same code as start-up.
 
+use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -80,7 +81,7 @@ pub fn serve(serve: Serve) -> anyhow::Result<()> {
         if let Some(path) = &serve.ready_file {
             server.ready.write(path).with_context(|| format!("cannot write {}", path.display()))?;
         }
-        println!("{}", server.ready.greeting(language));
+        println!("{}", server.ready.greeting(language, std::io::stdout().is_terminal()));
         tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
         info!("stopping; a second signal exits at once");
         tokio::select! { biased;

@@ -1,6 +1,7 @@
 //! Tests of the server at its boundary: configuration in, HTTP in, JSON out.
 #![allow(clippy::unwrap_used)]
 
+mod binary;
 mod code;
 mod config;
 mod form;

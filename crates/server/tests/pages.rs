@@ -28,6 +28,7 @@ async fn front_end_is_served_at_m() {
         assert_eq!(page.status, 200, "{page:?}");
         assert!(page.body.contains("<div id=\"app\""), "{}", page.body);
         assert_eq!(page.header("cache-control"), "no-cache");
+        assert!(page.header("content-security-policy").starts_with("default-src 'self';"));
         let again = send(world.http, &format!("GET /m/ HTTP/1.1\nIf-None-Match: {}", page.header("etag")), b"").await;
         assert_eq!(again.status, 304);
     } else {
