@@ -21,8 +21,8 @@ const LOGIN: &str = "camera login";
 /// No serial has this form.
 const NOBODY: &str = "";
 
-/// What the operator attaches.
-#[derive(Clone, Debug)]
+/// What the operator attaches. `Debug` hides the code.
+#[derive(Clone)]
 pub struct Attach {
     /// The way it is attached.
     pub kind: DriverKind,
@@ -38,6 +38,20 @@ pub struct Attach {
     pub name: Option<String>,
     /// Pull its main streams all the time.
     pub keep_live: bool,
+}
+
+impl fmt::Debug for Attach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attach")
+            .field("kind", &self.kind)
+            .field("address", &self.address)
+            .field("login", &self.login)
+            .field("serial", &self.serial)
+            .field("validate_code", &self.validate_code.as_ref().map(|_| "***"))
+            .field("name", &self.name)
+            .field("keep_live", &self.keep_live)
+            .finish()
+    }
 }
 
 /// A device as the operator sees it.

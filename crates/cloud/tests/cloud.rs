@@ -1,0 +1,1238 @@
+//! The product's rules, over a database in a folder and a clock that moves when it is told to.
+//! Names begin with the number of the rule in docs/tests.md.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use av::{CodecParameters, Frame, G711Law, G711Parameters, Ticks, Track, TrackId, UnixMicros};
+use cloud::{
+    App, Attach, Attached, Caller, Channel, Clock, Cloud, Error, LiveAddress, LiveAsk, Operator, PlayGrant, Settings,
+};
+use device::{ChannelNo, DriverError, DriverKind, Login, Quality, stream_id};
+use media::{HubSettings, StreamWriter};
+use store::{AttemptRow, MetaStore, NewDevice, UnixMillis};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+/// Not on a whole second, as times seldom are.
+const START: UnixMillis = UnixMillis(1_790_000_000_123);
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const MS: Duration = Duration::from_millis(1);
+
+const SERIAL: &str = "CAM00001A";
+const OTHER: &str = "CAM00002B";
+const UNKNOWN: &str = "CAM99999Z";
+const CODE: &str = "QWERTY";
+const WRONG: &str = "QWERTZ";
+
+macro_rules! assert_err {
+    ($result:expr, $error:pat) => {
+        match $result {
+            Err($error) => {}
+            other => panic!("expected {}, got {other:?}", stringify!($error)),
+        }
+    };
+}
+
+struct World {
+    folder: TempDir,
+    time: Arc<AtomicI64>,
+    cloud: Arc<Cloud>,
+    operator_token: String,
+}
+
+async fn open(folder: &Path, time: &Arc<AtomicI64>) -> Result<(Arc<Cloud>, Option<String>), Error> {
+    let time = time.clone();
+    let clock = Clock::of(move || UnixMillis(time.load(Ordering::SeqCst)));
+    Cloud::open(Settings { data: folder.to_owned(), hub: HubSettings::default(), allow: Vec::new(), clock }).await
+}
+
+impl World {
+    async fn new() -> World {
+        let folder = tempfile::tempdir().unwrap();
+        let time = Arc::new(AtomicI64::new(START.0));
+        let (cloud, operator_token) = open(folder.path(), &time).await.unwrap();
+        World { folder, time, cloud, operator_token: operator_token.unwrap() }
+    }
+
+    /// As after a restart of the process.
+    async fn reopen(&mut self) {
+        self.cloud.shutdown().await;
+        let (cloud, operator_token) = open(self.folder.path(), &self.time).await.unwrap();
+        assert!(operator_token.is_none(), "an operator's token is made once");
+        self.cloud = cloud;
+    }
+
+    fn now(&self) -> UnixMillis {
+        UnixMillis(self.time.load(Ordering::SeqCst))
+    }
+
+    fn set(&self, now: UnixMillis) {
+        self.time.store(now.0, Ordering::SeqCst);
+    }
+
+    fn pass(&self, span: Duration) {
+        self.set(self.now() + span);
+    }
+
+    fn operator(&self) -> Operator {
+        self.cloud.console()
+    }
+
+    /// Somebody else looking into the same database.
+    async fn rows(&self) -> MetaStore {
+        MetaStore::sqlite(&self.folder.path().join("meta.db")).await.unwrap()
+    }
+
+    async fn app(&self) -> App {
+        let account = self.cloud.create_account(&self.operator()).await.unwrap();
+        self.cloud.create_app(&self.operator(), &account).await.unwrap()
+    }
+
+    /// A new account with a valid token.
+    async fn somebody(&self) -> Caller {
+        let app = self.app().await;
+        let token = self.cloud.token_get(&app.app_key, &app.app_secret).await.unwrap();
+        self.cloud.caller(&token.access_token).await.unwrap()
+    }
+
+    async fn attach(&self, serial: &str) -> Attached {
+        self.cloud.attach(&self.operator(), push(serial)).await.unwrap()
+    }
+
+    /// Attaches a device that is on line while the writer lives.
+    async fn attach_online(&self, serial: &str) -> StreamWriter {
+        let writer = self.publish(serial);
+        self.attach(serial).await;
+        self.until_online(serial, true).await;
+        writer
+    }
+
+    fn publish(&self, serial: &str) -> StreamWriter {
+        self.cloud.hub().publish(stream_id(serial, ChannelNo(1), Quality::Main)).unwrap()
+    }
+
+    async fn until_online(&self, serial: &str, online: bool) {
+        until(serial, async || self.cloud.is_online(serial) == online).await;
+    }
+
+    /// Attaches a device, on line and bound to the caller.
+    async fn bound(&self, caller: &Caller, serial: &str) -> (StreamWriter, Channel) {
+        let writer = self.attach_online(serial).await;
+        self.cloud.device_add(caller, serial, CODE).await.unwrap();
+        (writer, self.cloud.channel(caller, serial, 1).await.unwrap())
+    }
+
+    async fn address(&self, caller: &Caller, channel: &Channel) -> LiveAddress {
+        self.cloud.live_address(caller, channel, ask(None)).await.unwrap()
+    }
+
+    fn verify(&self, address: &LiveAddress) -> Result<PlayGrant, Error> {
+        self.cloud.verify_play(&address.path, &address.query)
+    }
+}
+
+/// Waits for what other tasks do.
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !is_so().await {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn push(serial: &str) -> Attach {
+    Attach {
+        kind: DriverKind::RtmpPush,
+        address: String::new(),
+        login: None,
+        serial: Some(serial.to_owned()),
+        validate_code: Some(CODE.to_owned()),
+        name: None,
+        keep_live: false,
+    }
+}
+
+fn ask(expire_s: Option<u64>) -> LiveAsk {
+    LiveAsk { quality: Quality::Main, expire_s }
+}
+
+/// The name of the variant.
+fn name(result: Result<(), Error>) -> String {
+    match result {
+        Ok(()) => "done".into(),
+        Err(error) => format!("{error:?}"),
+    }
+}
+
+/// `text` with the byte at `at` replaced.
+fn replaced(text: &str, at: usize, byte: u8) -> String {
+    let mut bytes = text.as_bytes().to_vec();
+    bytes[at] = byte;
+    String::from_utf8(bytes).unwrap()
+}
+
+/// `text` with another character at `at`.
+fn spoiled(text: &str, at: usize) -> String {
+    replaced(text, at, if text.as_bytes()[at] == b'x' { b'y' } else { b'x' })
+}
+
+// Who calls.
+
+#[tokio::test]
+async fn t18_a_token_has_the_form_that_clients_check() {
+    let world = World::new().await;
+    let app = world.app().await;
+    let token = world.cloud.token_get(&app.app_key, &app.app_secret).await.unwrap();
+    assert_eq!(token.access_token.len(), 64);
+    let parts: Vec<&str> = token.access_token.strip_prefix("at.").unwrap().split('-').collect();
+    assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [32, 10, 7, 9]);
+    assert!(parts.concat().bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()));
+    assert_eq!(token.expires_at, START + 7 * DAY);
+    for credential in [&app.app_key, &app.app_secret] {
+        assert!(credential.len() == 32 && credential.bytes().all(|b| b"0123456789abcdef".contains(&b)));
+    }
+}
+
+#[tokio::test]
+async fn t18_a_token_with_one_byte_changed_is_refused() {
+    let world = World::new().await;
+    let app = world.app().await;
+    let mut seen = BTreeSet::new();
+    for n in 0..200 {
+        let token = world.cloud.token_get(&app.app_key, &app.app_secret).await.unwrap().access_token;
+        let changed = spoiled(&token, n % token.len());
+        // Before and after the right one is known: what is cached must not let its neighbours in.
+        assert_err!(world.cloud.caller(&changed).await, Error::TokenInvalid);
+        world.cloud.caller(&token).await.unwrap();
+        assert_err!(world.cloud.caller(&changed).await, Error::TokenInvalid);
+        assert!(seen.insert(token), "a token was given out twice");
+    }
+    let token = seen.pop_first().unwrap();
+    let odd = [
+        "".into(),
+        "constructor".into(),
+        "__proto__".into(),
+        token[..63].to_owned(),
+        format!("{token}x"),
+        format!(" {token}"),
+        token.to_uppercase(),
+        "\0".repeat(64),
+        "at.".to_owned() + &"é".repeat(30) + "x",
+        world.operator_token.clone(),
+        app.app_secret.clone(),
+    ];
+    for text in odd {
+        assert_err!(world.cloud.caller(&text).await, Error::TokenInvalid);
+    }
+}
+
+#[tokio::test]
+async fn t18_a_token_ends_after_seven_days_and_not_with_the_next_one() {
+    let mut world = World::new().await;
+    let app = world.app().await;
+    let first = world.cloud.token_get(&app.app_key, &app.app_secret).await.unwrap().access_token;
+    world.pass(DAY);
+    let second = world.cloud.token_get(&app.app_key, &app.app_secret).await.unwrap().access_token;
+    world.cloud.caller(&first).await.unwrap();
+    world.reopen().await;
+    world.set(START + 7 * DAY - MS);
+    world.cloud.caller(&first).await.unwrap();
+    // Once from the cache, once from the database.
+    world.pass(MS);
+    assert_err!(world.cloud.caller(&first).await, Error::TokenInvalid);
+    world.reopen().await;
+    assert_err!(world.cloud.caller(&first).await, Error::TokenInvalid);
+    world.cloud.caller(&second).await.unwrap();
+    world.pass(DAY);
+    assert_err!(world.cloud.caller(&second).await, Error::TokenInvalid);
+}
+
+#[tokio::test]
+async fn t18_only_its_own_secret_opens_an_application() {
+    let world = World::new().await;
+    let (app, other) = (world.app().await, world.app().await);
+    let spoiled_secret = spoiled(&app.app_secret, 31);
+    for secret in [&other.app_secret, &spoiled_secret, &app.app_secret[..31], "", &app.app_secret.to_uppercase()] {
+        assert_err!(world.cloud.token_get(&app.app_key, secret).await, Error::SecretMismatch);
+    }
+    for key in ["", "constructor", &app.app_secret, "' OR 1=1 --"] {
+        assert_err!(world.cloud.token_get(key, &app.app_secret).await, Error::AppKeyUnknown);
+    }
+    world.cloud.token_get(&app.app_key, &app.app_secret).await.unwrap();
+}
+
+#[tokio::test]
+async fn t18_a_disabled_application_is_out_at_once_and_comes_back() {
+    let world = World::new().await;
+    let app = world.app().await;
+    let token = world.cloud.token_get(&app.app_key, &app.app_secret).await.unwrap().access_token;
+    world.cloud.caller(&token).await.unwrap();
+    world.cloud.enable_app(&world.operator(), &app.app_key, false).await.unwrap();
+    assert_err!(world.cloud.caller(&token).await, Error::AppKeyDisabled);
+    assert_err!(world.cloud.token_get(&app.app_key, &app.app_secret).await, Error::AppKeyDisabled);
+    // That it is disabled is told only to who has the secret.
+    assert_err!(world.cloud.token_get(&app.app_key, "guess").await, Error::SecretMismatch);
+    world.cloud.enable_app(&world.operator(), &app.app_key, true).await.unwrap();
+    world.cloud.caller(&token).await.unwrap();
+    assert_err!(world.cloud.enable_app(&world.operator(), "nobody", false).await, Error::AppKeyUnknown);
+}
+
+#[tokio::test]
+async fn t18_a_new_secret_ends_the_old_one_and_its_tokens() {
+    let world = World::new().await;
+    let (app, other) = (world.app().await, world.somebody().await);
+    let token = world.cloud.token_get(&app.app_key, &app.app_secret).await.unwrap().access_token;
+    world.cloud.caller(&token).await.unwrap();
+    let changed = world.cloud.replace_app_secret(&world.operator(), &app.app_key).await.unwrap();
+    assert_eq!(changed.app_key, app.app_key);
+    assert_err!(world.cloud.caller(&token).await, Error::TokenInvalid);
+    assert_err!(world.cloud.token_get(&app.app_key, &app.app_secret).await, Error::SecretMismatch);
+    world.cloud.token_get(&app.app_key, &changed.app_secret).await.unwrap();
+    assert_eq!(world.cloud.device_list(&other, 0, 10).await.unwrap().total, 0);
+    assert_err!(world.cloud.replace_app_secret(&world.operator(), "nobody").await, Error::AppKeyUnknown);
+}
+
+#[tokio::test]
+async fn t18_the_operator_has_one_token() {
+    let mut world = World::new().await;
+    let first = world.operator_token.clone();
+    world.cloud.operator(&first).await.unwrap();
+    world.reopen().await;
+    world.cloud.operator(&first).await.unwrap();
+    let app = world.app().await;
+    let access = world.cloud.token_get(&app.app_key, &app.app_secret).await.unwrap().access_token;
+    for token in ["", "op.", &access, &spoiled(&first, 10), &first[..first.len() - 1]] {
+        assert_err!(world.cloud.operator(token).await, Error::TokenInvalid);
+    }
+    let second = world.cloud.replace_operator_token(&world.operator()).await.unwrap();
+    assert_err!(world.cloud.operator(&first).await, Error::TokenInvalid);
+    world.cloud.operator(&second).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_account_is_found_by_its_name_and_has_its_own_applications() {
+    let world = World::new().await;
+    let operator = world.operator();
+    let account = world.cloud.create_account_named(&operator, "north").await.unwrap();
+    assert_eq!(world.cloud.account_named(&operator, "north").await.unwrap(), Some(account.clone()));
+    assert_eq!(world.cloud.account_named(&operator, "south").await.unwrap(), None);
+    assert_err!(world.cloud.create_account_named(&operator, "north").await, Error::InvalidArgument { field: "name" });
+    let app = world.cloud.create_app(&operator, &account).await.unwrap();
+    world.app().await;
+    let apps = world.cloud.apps(&operator, &account).await.unwrap();
+    assert_eq!(apps.len(), 1);
+    assert_eq!((&apps[0].app_key, &apps[0].app_secret), (&app.app_key, &app.app_secret));
+}
+
+// Devices.
+
+#[tokio::test]
+async fn the_operator_attaches_only_what_is_well_formed() {
+    let world = World::new().await;
+    let operator = world.operator();
+    let attach = |attach: Attach| world.cloud.attach(&operator, attach);
+    let made = attach(Attach { serial: None, validate_code: None, ..push(SERIAL) }).await.unwrap();
+    assert!(made.device.serial.len() == 9);
+    assert!(made.device.serial.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()));
+    assert!(made.validate_code.len() == 6 && made.validate_code.bytes().all(|b| b.is_ascii_uppercase()));
+    assert!(!made.device.bound && !made.device.online);
+
+    assert_eq!(attach(push(" cam00001a ")).await.unwrap().device.serial, SERIAL);
+    assert_err!(attach(push(SERIAL)).await, Error::SerialTaken);
+    for serial in ["", "CAM00001", "CAM00001AB", "CAM0000-A", "CAM0000ÄA", "CAM0000'A"] {
+        assert_err!(attach(push(serial)).await, Error::SerialMalformed);
+    }
+    for code in ["", "ABCDE", "ABCDEFG", "abcdef", "ABCDE1", "ÄBCDE"] {
+        let asked = Attach { validate_code: Some(code.into()), ..push(OTHER) };
+        assert_err!(attach(asked).await, Error::InvalidArgument { field: "validate_code" });
+    }
+    let login = Login { user: "a\nb".into(), password: "c".into() };
+    let asked = Attach { login: Some(login), ..push(OTHER) };
+    assert_err!(attach(asked).await, Error::InvalidArgument { field: "login" });
+    assert_err!(attach(Attach { name: Some("<b>".into()), ..push(OTHER) }).await, Error::InvalidArgument { .. });
+    // The policy for addresses holds, and a login has its own place (T26, T28).
+    for address in ["rtsp://127.0.0.1:1/", "rtsp://169.254.169.254/", "rtsp://admin:secret@192.0.2.1/", ""] {
+        let asked = Attach { kind: DriverKind::Rtsp, address: address.into(), ..push(OTHER) };
+        assert_err!(attach(asked).await, Error::Device(DriverError::AddressRefused(_)));
+    }
+    assert_eq!(world.cloud.attached(&operator).await.unwrap().len(), 2, "what was refused was attached");
+}
+
+#[tokio::test]
+async fn a_device_is_on_line_while_it_publishes() {
+    let mut world = World::new().await;
+    let alice = world.somebody().await;
+    world.attach(SERIAL).await;
+    world.cloud.device_add(&alice, SERIAL, CODE).await.unwrap();
+    let channel = world.cloud.channel(&alice, SERIAL, 1).await.unwrap();
+    assert_err!(world.cloud.live_address(&alice, &channel, ask(None)).await, Error::DeviceOffline);
+
+    world.pass(MINUTE);
+    let writer = world.publish(SERIAL);
+    world.until_online(SERIAL, true).await;
+    let device = world.cloud.device(&alice, SERIAL).await.unwrap();
+    assert!(device.online && device.bound);
+    assert_eq!((device.added_at, device.channels.len()), (START, 1));
+
+    world.pass(MINUTE);
+    drop(writer);
+    world.until_online(SERIAL, false).await;
+    assert_err!(world.cloud.live_address(&alice, &channel, ask(None)).await, Error::DeviceOffline);
+
+    let _writer = world.publish(SERIAL);
+    world.until_online(SERIAL, true).await;
+    world.reopen().await;
+    assert!(!world.cloud.is_online(SERIAL), "nobody publishes to a process that just started");
+}
+
+#[tokio::test]
+async fn a_grant_opens_the_stream_it_names() {
+    let world = World::new().await;
+    let alice = world.somebody().await;
+    let (mut writer, channel) = world.bound(&alice, SERIAL).await;
+    let address = world.address(&alice, &channel).await;
+    let grant = world.verify(&address).unwrap();
+    assert_eq!((grant.serial.as_str(), grant.channel, grant.quality), (SERIAL, ChannelNo(1), Quality::Main));
+    assert_eq!(grant.id.to_string(), address.id);
+
+    let codec = CodecParameters::G711(G711Parameters { law: G711Law::A, sample_rate: 8000, channels: 1 });
+    writer.set_tracks(vec![Track { id: TrackId::AUDIO, codec, clock_rate: 8000 }]);
+    let wall = UnixMicros(0);
+    let frame = Frame { track: TrackId::AUDIO, dts: Ticks(0), cts: 0, wall, key: true, data: vec![0; 160].into() };
+    writer.write(frame).unwrap();
+    let viewing = world.cloud.open_live(&grant).await.unwrap();
+    assert_eq!(viewing.stream().id().as_str(), "CAM00001A_1_1");
+    assert_err!(world.cloud.open_live(&grant.sub_stream()).await.map(drop), Error::DeviceOffline);
+}
+
+#[tokio::test]
+async fn t22_a_foreign_device_is_not_yours_whether_it_exists_or_not() {
+    let world = World::new().await;
+    let (alice, bob) = (world.somebody().await, world.somebody().await);
+    let (_writer, channel) = world.bound(&alice, SERIAL).await;
+    world.attach(OTHER).await;
+    for serial in [SERIAL, OTHER, UNKNOWN, "cam00001a"] {
+        assert_err!(world.cloud.device(&bob, serial).await, Error::NotOwner);
+        assert_err!(world.cloud.channel(&bob, serial, 1).await, Error::NotOwner);
+        assert_err!(world.cloud.channel(&bob, serial, 2).await, Error::NotOwner);
+        assert_err!(world.cloud.device_rename(&bob, serial, "mine").await, Error::NotOwner);
+        assert_err!(world.cloud.channel_rename(&bob, serial, 1, "mine").await, Error::NotOwner);
+        assert_err!(world.cloud.device_delete(&bob, serial).await, Error::NotOwner);
+    }
+    assert_err!(world.cloud.live_address(&bob, &channel, ask(None)).await, Error::NotOwner);
+    assert_eq!(world.cloud.device_list(&bob, 0, 50).await.unwrap().total, 0);
+    assert_eq!(world.cloud.camera_list(&bob, 0, 50).await.unwrap().total, 0);
+    for serial in ["", "CAM00001", "CAM00001A:1", "../../../x", "CAM0000\u{0}A"] {
+        assert_err!(world.cloud.device(&bob, serial).await, Error::SerialMalformed);
+    }
+    // Nothing of it had an effect.
+    assert_ne!(world.cloud.device(&alice, " cam00001a\n").await.unwrap().name, "mine");
+    for no in [0, 2, u16::MAX] {
+        assert_err!(world.cloud.channel(&alice, SERIAL, no).await, Error::ChannelNotFound);
+        assert_err!(world.cloud.channel_rename(&alice, SERIAL, no, "x").await, Error::ChannelNotFound);
+    }
+}
+
+#[tokio::test]
+async fn t22_a_device_that_was_detached_is_removed_for_who_had_it() {
+    let mut world = World::new().await;
+    let (alice, bob) = (world.somebody().await, world.somebody().await);
+    world.attach(SERIAL).await;
+    world.cloud.device_add(&alice, SERIAL, CODE).await.unwrap();
+    world.cloud.detach(&world.operator(), SERIAL).await.unwrap();
+    assert_err!(world.cloud.detach(&world.operator(), SERIAL).await, Error::NotOwner);
+    world.reopen().await;
+    assert_err!(world.cloud.device(&alice, SERIAL).await, Error::DeviceRemoved);
+    assert_err!(world.cloud.device_rename(&alice, SERIAL, "x").await, Error::DeviceRemoved);
+    assert_err!(world.cloud.device(&bob, SERIAL).await, Error::NotOwner);
+    // Attached again it is nobody's.
+    world.attach(SERIAL).await;
+    assert_err!(world.cloud.device(&alice, SERIAL).await, Error::NotOwner);
+    // One that was given up was not removed.
+    world.cloud.device_add(&bob, SERIAL, CODE).await.unwrap();
+    world.cloud.device_delete(&bob, SERIAL).await.unwrap();
+    assert_err!(world.cloud.device(&bob, SERIAL).await, Error::NotOwner);
+    assert_err!(world.cloud.device_delete(&bob, SERIAL).await, Error::NotOwner);
+}
+
+#[tokio::test]
+async fn names_have_limits() {
+    let world = World::new().await;
+    let alice = world.somebody().await;
+    world.attach(SERIAL).await;
+    world.cloud.device_add(&alice, SERIAL, CODE).await.unwrap();
+    let exact = "n".repeat(50);
+    for name in ["门口", "Gate 1", "小".repeat(16).as_str(), exact.as_str(), "x", "#1 (东)-_.:"] {
+        world.cloud.device_rename(&alice, SERIAL, &format!(" {name}\t")).await.unwrap();
+        world.cloud.channel_rename(&alice, SERIAL, 1, name).await.unwrap();
+        assert_eq!(world.cloud.device(&alice, SERIAL).await.unwrap().name, name);
+        assert_eq!(world.cloud.channel(&alice, SERIAL, 1).await.unwrap().name, name);
+    }
+    let (long, long_chinese) = ("n".repeat(51), "小".repeat(17));
+    let bad = ["", "  ", &long, &long_chinese, "a\nb", "a\0b", "<script>", "a\"b", "it's", "a&b", "a\\b", "\u{9d}"];
+    for name in bad {
+        let device = world.cloud.device_rename(&alice, SERIAL, name).await;
+        assert_err!(device, Error::InvalidArgument { field: "deviceName" });
+        let channel = world.cloud.channel_rename(&alice, SERIAL, 1, name).await;
+        assert_err!(channel, Error::InvalidArgument { field: "name" });
+    }
+    assert_eq!(world.cloud.device(&alice, SERIAL).await.unwrap().name, "#1 (东)-_.:");
+}
+
+#[tokio::test]
+async fn lists_come_in_pages_in_the_order_of_binding() {
+    let world = World::new().await;
+    let (alice, bob) = (world.somebody().await, world.somebody().await);
+    let bound = ["CAM0000C3", "CAM0000A1", "CAM0000B2"];
+    for serial in bound {
+        world.attach(serial).await;
+        world.pass(MS);
+        world.cloud.device_add(&alice, serial, CODE).await.unwrap();
+    }
+    world.attach(OTHER).await;
+    world.cloud.device_add(&bob, OTHER, CODE).await.unwrap();
+    for (page, size, expected) in
+        [(0, 2, &bound[..2]), (1, 2, &bound[2..]), (2, 2, &[]), (u32::MAX, u32::MAX, &[]), (0, 0, &[])]
+    {
+        let devices = world.cloud.device_list(&alice, page, size).await.unwrap();
+        assert_eq!(devices.rows.iter().map(|device| device.serial.as_str()).collect::<Vec<_>>(), expected);
+        let cameras = world.cloud.camera_list(&alice, page, size).await.unwrap();
+        let serials = cameras.rows.iter().map(|(device, channel)| {
+            assert_eq!((&device.serial, channel.no), (&channel.serial, ChannelNo(1)));
+            device.serial.as_str()
+        });
+        assert_eq!(serials.collect::<Vec<_>>(), expected);
+        assert_eq!((devices.total, cameras.total), (3, 3));
+    }
+}
+
+// Binding.
+
+#[tokio::test]
+async fn t23_an_unknown_serial_and_a_wrong_code_look_alike() {
+    let world = World::new().await;
+    let (alice, bob) = (world.somebody().await, world.somebody().await);
+    world.attach(SERIAL).await;
+    world.attach(OTHER).await;
+    world.cloud.device_add(&alice, OTHER, CODE).await.unwrap();
+    let codes = [WRONG, "", "------", "qwerty", "QWERTYQ", "AAAAAA", "AAAAAB", "AAAAAC"];
+    let mut answers = Vec::new();
+    for serial in [SERIAL, OTHER, UNKNOWN] {
+        let mut of_serial = Vec::new();
+        for code in codes {
+            of_serial.push(name(world.cloud.device_add(&bob, serial, code).await));
+        }
+        answers.push(of_serial);
+    }
+    assert_eq!(answers[0][..6], ["VerifyCodeWrong"; 5].into_iter().chain(["RateLimited"]).collect::<Vec<_>>());
+    assert_eq!(answers[1], answers[0], "bound or not");
+    assert_eq!(answers[2], answers[0], "known or not");
+}
+
+#[tokio::test]
+async fn t23_whose_a_device_is_is_told_to_who_knows_its_code() {
+    let world = World::new().await;
+    let (alice, bob) = (world.somebody().await, world.somebody().await);
+    world.attach(SERIAL).await;
+    world.cloud.device_add(&alice, SERIAL, WRONG).await.unwrap_err();
+    world.cloud.device_add(&alice, " cam00001a ", CODE).await.unwrap();
+    assert_err!(world.cloud.device_add(&alice, SERIAL, WRONG).await, Error::VerifyCodeWrong);
+    assert_err!(world.cloud.device_add(&bob, SERIAL, WRONG).await, Error::VerifyCodeWrong);
+    assert_err!(world.cloud.device_add(&alice, SERIAL, CODE).await, Error::AlreadyYours);
+    assert_err!(world.cloud.device_add(&bob, SERIAL, CODE).await, Error::OwnedByOther);
+    assert_err!(world.cloud.device_add(&bob, "CAM", CODE).await, Error::SerialMalformed);
+    world.cloud.device_delete(&alice, SERIAL).await.unwrap();
+    world.cloud.device_add(&bob, SERIAL, CODE).await.unwrap();
+    assert_err!(world.cloud.device(&alice, SERIAL).await, Error::NotOwner);
+}
+
+#[tokio::test]
+async fn two_who_bind_at_once_do_not_both_get_the_device() {
+    let world = World::new().await;
+    world.attach(SERIAL).await;
+    let mut tasks = JoinSet::new();
+    for _ in 0..8 {
+        let (cloud, caller) = (world.cloud.clone(), world.somebody().await);
+        tasks.spawn(async move { name(cloud.device_add(&caller, SERIAL, CODE).await) });
+    }
+    let mut answers = tasks.join_all().await;
+    answers.sort();
+    assert_eq!(answers, [vec!["OwnedByOther"; 7], vec!["done"]].concat());
+}
+
+#[tokio::test]
+async fn a_device_that_must_be_dialled_and_is_off_line_cannot_be_bound() {
+    let mut world = World::new().await;
+    let alice = world.somebody().await;
+    world.attach(SERIAL).await;
+    // The same device, found by its address instead; nothing may be dialled there.
+    let rows = world.rows().await;
+    let row = rows.device(SERIAL).await.unwrap().unwrap();
+    let channels = rows.channels(SERIAL).await.unwrap();
+    rows.delete_device(SERIAL, &[], world.now()).await.unwrap();
+    let dialled = NewDevice {
+        serial: row.serial,
+        code_sealed: row.code_sealed,
+        driver: "rtsp".into(),
+        address: "rtsp://127.0.0.1:1/".into(),
+        login_sealed: None,
+        name: row.name,
+        facts: row.facts,
+        keep_live: false,
+        attached_at: row.attached_at,
+        channels,
+    };
+    rows.insert_device(&dialled).await.unwrap();
+    rows.close().await;
+    world.reopen().await;
+    assert_err!(world.cloud.device_add(&alice, SERIAL, WRONG).await, Error::VerifyCodeWrong);
+    assert_err!(world.cloud.device_add(&alice, SERIAL, CODE).await, Error::DeviceOffline);
+    assert_err!(world.cloud.device(&alice, SERIAL).await, Error::NotOwner);
+}
+
+/// Five wrong codes, of which none is refused as too many.
+async fn five_wrong(world: &World, caller: &Caller) {
+    for _ in 0..5 {
+        assert_err!(world.cloud.device_add(caller, SERIAL, WRONG).await, Error::VerifyCodeWrong);
+    }
+}
+
+#[tokio::test]
+async fn t24_five_wrong_codes_lock_a_serial_longer_each_time_and_over_a_restart() {
+    let mut world = World::new().await;
+    world.attach(SERIAL).await;
+    for minutes in [10, 20, 40, 80, 160, 320, 640, 1280, 1440, 1440] {
+        // Another account each time: the lock is the device's.
+        let (guesser, owner) = (world.somebody().await, world.somebody().await);
+        five_wrong(&world, &guesser).await;
+        let unlocked = world.now() + minutes * MINUTE;
+        for caller in [&guesser, &owner] {
+            assert_err!(world.cloud.device_add(caller, SERIAL, CODE).await, Error::RateLimited);
+            assert_err!(world.cloud.device_add(caller, SERIAL, WRONG).await, Error::RateLimited);
+        }
+        world.reopen().await;
+        world.set(unlocked - MS);
+        assert_err!(world.cloud.device_add(&owner, SERIAL, CODE).await, Error::RateLimited);
+        world.set(unlocked);
+    }
+    let owner = world.somebody().await;
+    world.cloud.device_add(&owner, SERIAL, CODE).await.unwrap();
+}
+
+#[tokio::test]
+async fn t24_a_right_code_and_a_quiet_week_wipe_the_slate() {
+    let world = World::new().await;
+    let (guesser, owner) = (world.somebody().await, world.somebody().await);
+    world.attach(SERIAL).await;
+    for _ in 0..4 {
+        assert_err!(world.cloud.device_add(&guesser, SERIAL, WRONG).await, Error::VerifyCodeWrong);
+    }
+    world.cloud.device_add(&owner, SERIAL, CODE).await.unwrap();
+    // Four do not count any more; nor do four of more than ten minutes ago.
+    for _ in 0..4 {
+        assert_err!(world.cloud.device_add(&guesser, SERIAL, WRONG).await, Error::VerifyCodeWrong);
+    }
+    world.pass(10 * MINUTE + MS);
+    five_wrong(&world, &guesser).await;
+    assert_err!(world.cloud.device_add(&owner, SERIAL, CODE).await, Error::RateLimited);
+    // The second lock is longer, unless the serial was left alone for a week after the first.
+    world.pass(10 * MINUTE + 7 * DAY + MS);
+    five_wrong(&world, &guesser).await;
+    world.pass(10 * MINUTE);
+    assert_err!(world.cloud.device_add(&owner, SERIAL, CODE).await, Error::AlreadyYours);
+}
+
+#[tokio::test]
+async fn t24_guesses_made_at_once_are_all_counted() {
+    let world = World::new().await;
+    world.attach(SERIAL).await;
+    let mut tasks = JoinSet::new();
+    for _ in 0..8 {
+        let caller = world.somebody().await;
+        for _ in 0..5 {
+            let (cloud, caller) = (world.cloud.clone(), caller.clone());
+            tasks.spawn(async move { name(cloud.device_add(&caller, SERIAL, WRONG).await) });
+        }
+    }
+    let answers = tasks.join_all().await;
+    assert_eq!(answers.iter().filter(|answer| *answer == "VerifyCodeWrong").count(), 5);
+    assert_eq!(answers.iter().filter(|answer| *answer == "RateLimited").count(), 35);
+}
+
+#[tokio::test]
+async fn t24_an_account_cannot_try_one_code_on_every_serial() {
+    let world = World::new().await;
+    let (guesser, other) = (world.somebody().await, world.somebody().await);
+    world.attach(SERIAL).await;
+    world.cloud.device_add(&guesser, SERIAL, CODE).await.unwrap();
+    for n in 0..100 {
+        let answer = world.cloud.device_add(&guesser, &format!("TRY{n:06}"), "AAAAAA").await;
+        assert_err!(answer, Error::VerifyCodeWrong);
+        if n % 10 == 0 {
+            // An own device's code buys no further guesses.
+            assert_err!(world.cloud.device_add(&guesser, SERIAL, CODE).await, Error::AlreadyYours);
+        }
+    }
+    assert_err!(world.cloud.device_add(&guesser, "TRY000100", "AAAAAA").await, Error::RateLimited);
+    assert_err!(world.cloud.device_add(&guesser, SERIAL, CODE).await, Error::RateLimited);
+    assert_err!(world.cloud.device_add(&other, SERIAL, CODE).await, Error::OwnedByOther);
+    world.pass(10 * MINUTE);
+    assert_err!(world.cloud.device_add(&guesser, SERIAL, CODE).await, Error::AlreadyYours);
+}
+
+#[tokio::test]
+async fn t24_guesses_of_long_ago_leave_no_rows() {
+    let mut world = World::new().await;
+    let guesser = world.somebody().await;
+    for _ in 0..5 {
+        assert_err!(world.cloud.device_add(&guesser, UNKNOWN, "AAAAAA").await, Error::VerifyCodeWrong);
+    }
+    assert_err!(world.cloud.device_add(&guesser, OTHER, "AAAAAA").await, Error::VerifyCodeWrong);
+    let unlocked = world.now() + 10 * MINUTE;
+    let rows = world.rows().await;
+    let kept = async |serial: &str| {
+        let mut kept = AttemptRow::default();
+        let look = |row| {
+            kept = row;
+            None
+        };
+        assert!(!rows.update_attempts(&format!("device:{serial}"), look).await.unwrap());
+        kept
+    };
+    assert_eq!((kept(UNKNOWN).await.level, kept(OTHER).await.wrong), (1, 1));
+    // Swept at start and each hour.
+    world.set(unlocked + 7 * DAY);
+    world.reopen().await;
+    until("the sweep", async || kept(OTHER).await == AttemptRow::default()).await;
+    assert_eq!(kept(UNKNOWN).await.level, 1, "forgotten too early");
+    world.pass(MS);
+    world.reopen().await;
+    until("the sweep", async || kept(UNKNOWN).await == AttemptRow::default()).await;
+}
+
+// Play addresses.
+
+#[tokio::test]
+async fn t20_an_address_has_the_form_that_players_expect() {
+    let world = World::new().await;
+    let alice = world.somebody().await;
+    let (_writer, channel) = world.bound(&alice, SERIAL).await;
+    let mut ids = BTreeSet::new();
+    for _ in 0..100 {
+        let address = world.address(&alice, &channel).await;
+        assert!(address.id.len() == 18 && address.id.bytes().all(|b| b.is_ascii_digit()));
+        assert!(ids.last() < Some(&address.id), "ids rise");
+        ids.insert(address.id);
+    }
+    let main = world.address(&alice, &channel).await;
+    assert_eq!(main.path, "/v3/openlive/CAM00001A_1_1");
+    let sub = LiveAsk { quality: Quality::Sub, expire_s: Some(60) };
+    let sub = world.cloud.live_address(&alice, &channel, sub).await.unwrap();
+    assert_eq!(sub.path, "/v3/openlive/CAM00001A_1_2");
+    assert_eq!(world.verify(&sub).unwrap().quality, Quality::Sub);
+    // 60 s from 1,790,000,000.123 s.
+    let t = sub.query.split_once("&t=").unwrap().1.split_once('&').unwrap().0;
+    assert!(t.len() == 64 && t.bytes().all(|b| b"0123456789abcdef".contains(&b)));
+    assert_eq!(sub.query, format!("expire=1790000060&id={}&t={t}&ev=100", sub.id));
+    assert_eq!(sub.expires_at, UnixMillis(1_790_000_060_000));
+}
+
+#[tokio::test]
+async fn t20_every_byte_of_path_and_query_is_signed() {
+    let world = World::new().await;
+    let alice = world.somebody().await;
+    let (_writer, channel) = world.bound(&alice, SERIAL).await;
+    let LiveAddress { path, query, .. } = world.address(&alice, &channel).await;
+    world.cloud.verify_play(&path, &query).unwrap();
+    for (at, byte) in (0..path.len()).flat_map(|at| (b' '..=b'~').map(move |byte| (at, byte))) {
+        if path.as_bytes()[at] != byte {
+            let changed = replaced(&path, at, byte);
+            assert_err!(world.cloud.verify_play(&changed, &query), Error::GrantInvalid);
+        }
+    }
+    for (at, byte) in (0..query.len()).flat_map(|at| (b' '..=b'~').map(move |byte| (at, byte))) {
+        if query.as_bytes()[at] != byte {
+            let changed = replaced(&query, at, byte);
+            let answer = world.cloud.verify_play(&path, &changed);
+            assert!(matches!(answer, Err(Error::GrantInvalid)), "{changed}");
+        }
+    }
+    for text in [&path, &query] {
+        for at in 0..text.len() {
+            let (shorter, beginning) = (format!("{}{}", &text[..at], &text[at + 1..]), &text[..at]);
+            for changed in [shorter.as_str(), beginning] {
+                let (path, query) = if *text == path { (changed, query.as_str()) } else { (path.as_str(), changed) };
+                assert_err!(world.cloud.verify_play(path, query), Error::GrantInvalid);
+            }
+        }
+    }
+    // Other ways to say the same, and other things.
+    let playback = path.replace("openlive", "openpb");
+    let t = query.split_once("&t=").unwrap().1.split_once('&').unwrap().0;
+    let loud = query.replace(t, &t.to_uppercase());
+    for (path, query) in [
+        (path.as_str(), ""),
+        ("", query.as_str()),
+        ("", ""),
+        (&playback, &query),
+        (&format!("{path}_1"), &query),
+        (&format!("/{path}"), &query),
+        (&format!("{path}.flv"), &query),
+        (&path, &loud),
+        (&path, &query.replace("ev=100", "ev=0100")),
+        (&path, &query.replace("ev=100", "ev=+100")),
+        (&path, &query.replace("ev=100", "ev=101")),
+        (&path, &query.replace("ev=100", "ev=99999999999999999999")),
+        (&path, &query.replace("expire=", "expire=0")),
+        (&path, &query.replace("&id=", "&id=0")),
+        (&path, &format!("{query}&x={}", "x".repeat(1 << 20))),
+    ] {
+        assert_err!(world.cloud.verify_play(path, query), Error::GrantInvalid);
+    }
+}
+
+#[tokio::test]
+async fn t20_another_platforms_signature_is_refused() {
+    let (world, other) = (World::new().await, World::new().await);
+    let mut addresses = Vec::new();
+    let mut writers = Vec::new();
+    for world in [&world, &other] {
+        let caller = world.somebody().await;
+        let (writer, channel) = world.bound(&caller, SERIAL).await;
+        addresses.push(world.address(&caller, &channel).await);
+        writers.push(writer);
+    }
+    world.verify(&addresses[0]).unwrap();
+    assert_err!(world.verify(&addresses[1]), Error::GrantInvalid);
+    assert_err!(other.verify(&addresses[0]), Error::GrantInvalid);
+}
+
+#[tokio::test]
+async fn t20_other_parameters_and_any_order_are_accepted() {
+    let world = World::new().await;
+    let alice = world.somebody().await;
+    let (_writer, channel) = world.bound(&alice, SERIAL).await;
+    let LiveAddress { path, query, .. } = world.address(&alice, &channel).await;
+    let expected = world.cloud.verify_play(&path, &query).unwrap();
+    let parts: Vec<&str> = query.split('&').collect();
+    let mut orders = 0;
+    for order in (0..256).map(|n| [n & 3, n >> 2 & 3, n >> 4 & 3, n >> 6]) {
+        if order.iter().collect::<BTreeSet<_>>().len() == 4 {
+            let query = order.map(|n| parts[n]).join("&");
+            assert_eq!(world.cloud.verify_play(&path, &query).unwrap(), expected);
+            orders += 1;
+        }
+    }
+    assert_eq!(orders, 24);
+    for other in
+        ["supportH265=1", "vc=3", "timeZone=8", "r=0.5", "", "=", "&&", "x", "T=1", "ids=2", "%FF=%zz", "e v=1"]
+    {
+        for query in
+            [format!("{query}&{other}"), format!("{other}&{query}"), query.replacen('&', &format!("&{other}&"), 1)]
+        {
+            assert_eq!(world.cloud.verify_play(&path, &query).unwrap(), expected, "{query}");
+        }
+    }
+    // The same parameter, written in another way, is the same.
+    assert_eq!(world.cloud.verify_play(&path, &query.replace("expire", "%65xpire")).unwrap(), expected);
+}
+
+#[tokio::test]
+async fn t20_a_signed_parameter_stands_there_once() {
+    let world = World::new().await;
+    let alice = world.somebody().await;
+    let (_writer, channel) = world.bound(&alice, SERIAL).await;
+    let LiveAddress { path, query, .. } = world.address(&alice, &channel).await;
+    for part in query.split('&') {
+        let (name, _) = part.split_once('=').unwrap();
+        for again in [
+            part.to_owned(),
+            format!("{name}=1"),
+            format!("{name}="),
+            name.to_owned(),
+            format!("%{:02x}{}=1", name.as_bytes()[0], &name[1..]),
+        ] {
+            for query in [format!("{query}&{again}"), format!("{again}&{query}")] {
+                let answer = world.cloud.verify_play(&path, &query);
+                assert!(matches!(answer, Err(Error::GrantInvalid)), "{query}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn t20_an_address_lives_as_long_as_was_asked() {
+    let mut world = World::new().await;
+    let alice = world.somebody().await;
+    let (_writer, channel) = world.bound(&alice, SERIAL).await;
+    for expire_s in [0, 29, 62_208_001, u64::MAX] {
+        let answer = world.cloud.live_address(&alice, &channel, ask(Some(expire_s))).await;
+        assert_err!(answer, Error::InvalidArgument { field: "expireTime" });
+    }
+    let mut addresses = Vec::new();
+    for (asked, lives) in [(Some(30), 30), (None, 7 * 24 * 3600), (Some(62_208_000), 62_208_000)] {
+        let address = world.cloud.live_address(&alice, &channel, ask(asked)).await.unwrap();
+        assert_eq!(address.expires_at, UnixMillis((START.as_secs() + lives) * 1000));
+        addresses.push(address);
+    }
+    // Its expiry is a whole second, and at that second it is over.
+    for address in &addresses {
+        world.set(address.expires_at - MS);
+        world.verify(address).unwrap();
+        world.reopen().await;
+        world.verify(address).unwrap();
+        world.set(address.expires_at);
+        assert_err!(world.verify(address), Error::GrantInvalid);
+    }
+}
+
+#[tokio::test]
+async fn t20_keys_rotate_without_ending_addresses() {
+    let mut world = World::new().await;
+    let alice = world.somebody().await;
+    let (writer, channel) = world.bound(&alice, SERIAL).await;
+    let first = world.address(&alice, &channel).await;
+    assert_eq!(world.cloud.rotate_key(&world.operator()).await.unwrap(), 101);
+    let second = world.address(&alice, &channel).await;
+    assert!(first.query.ends_with("&ev=100") && second.query.ends_with("&ev=101"));
+    for _ in 0..2 {
+        world.verify(&first).unwrap();
+        world.verify(&second).unwrap();
+        let swapped =
+            |query: &str, from: &str, to: &str| world.cloud.verify_play(&first.path, &query.replace(from, to));
+        assert_err!(swapped(&first.query, "ev=100", "ev=101"), Error::GrantInvalid);
+        assert_err!(swapped(&second.query, "ev=101", "ev=100"), Error::GrantInvalid);
+        assert_err!(swapped(&second.query, "ev=101", "ev=102"), Error::GrantInvalid);
+        world.reopen().await;
+    }
+    drop(writer);
+    // A key that leaked ends with all it signed; the one that signs stays.
+    assert_err!(world.cloud.retire_key(&world.operator(), 101).await, Error::InvalidArgument { field: "version" });
+    world.cloud.retire_key(&world.operator(), 100).await.unwrap();
+    for _ in 0..2 {
+        assert_err!(world.verify(&first), Error::GrantInvalid);
+        world.verify(&second).unwrap();
+        world.reopen().await;
+    }
+    assert_eq!(world.cloud.rotate_key(&world.operator()).await.unwrap(), 102);
+}
+
+#[tokio::test]
+async fn t20_a_key_goes_when_all_it_signed_has_expired() {
+    let mut world = World::new().await;
+    world.pass(DAY);
+    world.cloud.rotate_key(&world.operator()).await.unwrap();
+    let rows = world.rows().await;
+    let versions = async || rows.grant_keys().await.unwrap().iter().map(|key| key.version).collect::<Vec<_>>();
+    world.pass(720 * DAY);
+    world.reopen().await;
+    assert_eq!(versions().await, [100, 101]);
+    world.pass(MS);
+    world.reopen().await;
+    until("the sweep", async || versions().await == [101]).await;
+}
+
+#[tokio::test]
+async fn t20_one_address_or_all_are_taken_back_for_good() {
+    let mut world = World::new().await;
+    let alice = world.somebody().await;
+    let (_writer, channel) = world.bound(&alice, SERIAL).await;
+    let (_writer_of_other, other) = world.bound(&alice, OTHER).await;
+    let [first, second, elsewhere] = [
+        world.address(&alice, &channel).await,
+        world.address(&alice, &channel).await,
+        world.address(&alice, &other).await,
+    ];
+    let running = world.verify(&first).unwrap();
+    assert!(!world.cloud.is_revoked(&running));
+    let mut changes = world.cloud.revocations();
+    changes.mark_unchanged();
+
+    let id = first.id.parse().unwrap();
+    world.cloud.revoke(&alice, &channel, Some(id)).await.unwrap();
+    assert!(changes.has_changed().unwrap(), "running sessions must hear of it");
+    assert!(world.cloud.is_revoked(&running) && world.cloud.is_revoked(&running.sub_stream()));
+    world.cloud.revoke(&alice, &channel, Some(id)).await.unwrap();
+    // Ids that were never given out do no harm.
+    for id in [0, 1, id + 1_000_000_000, i64::MAX as u64, u64::MAX] {
+        world.cloud.revoke(&alice, &channel, Some(id)).await.unwrap();
+    }
+    for _ in 0..2 {
+        assert_err!(world.verify(&first), Error::GrantInvalid);
+        world.verify(&second).unwrap();
+        world.verify(&elsewhere).unwrap();
+        world.reopen().await;
+    }
+
+    let mut changes = world.cloud.revocations();
+    changes.mark_unchanged();
+    world.cloud.revoke(&alice, &channel, None).await.unwrap();
+    assert!(changes.has_changed().unwrap());
+    world.cloud.revoke(&alice, &channel, None).await.unwrap();
+    for _ in 0..2 {
+        assert_err!(world.verify(&first), Error::GrantInvalid);
+        assert_err!(world.verify(&second), Error::GrantInvalid);
+        world.verify(&elsewhere).unwrap();
+        world.reopen().await;
+    }
+    // New ones work, also when the clock was set back meanwhile.
+    world.set(START - DAY);
+    world.reopen().await;
+    let _writer = world.publish(SERIAL);
+    world.until_online(SERIAL, true).await;
+    let third = world.address(&alice, &channel).await;
+    world.verify(&third).unwrap();
+    world.cloud.revoke(&alice, &channel, None).await.unwrap();
+    assert_err!(world.verify(&third), Error::GrantInvalid);
+}
+
+#[tokio::test]
+async fn t20_nobody_takes_back_what_is_anothers() {
+    let world = World::new().await;
+    let (alice, bob) = (world.somebody().await, world.somebody().await);
+    let (_writer, channel) = world.bound(&alice, SERIAL).await;
+    let (_writer_of_bob, of_bob) = world.bound(&bob, OTHER).await;
+    let address = world.address(&alice, &channel).await;
+    // An id through one's own channel means nothing there; another's channel is not to be had.
+    world.cloud.revoke(&bob, &of_bob, Some(address.id.parse().unwrap())).await.unwrap();
+    world.cloud.revoke(&bob, &of_bob, None).await.unwrap();
+    assert_err!(world.cloud.channel(&bob, SERIAL, 1).await, Error::NotOwner);
+    world.verify(&address).unwrap();
+}
+
+#[tokio::test]
+async fn t20_who_gives_a_device_up_cannot_watch_it_any_more() {
+    let mut world = World::new().await;
+    let (alice, bob) = (world.somebody().await, world.somebody().await);
+    let (writer, channel) = world.bound(&alice, SERIAL).await;
+    let of_alice = world.address(&alice, &channel).await;
+    let running = world.verify(&of_alice).unwrap();
+    let mut changes = world.cloud.revocations();
+    changes.mark_unchanged();
+    world.cloud.device_delete(&alice, SERIAL).await.unwrap();
+    assert!(changes.has_changed().unwrap() && world.cloud.is_revoked(&running));
+    assert_err!(world.verify(&of_alice), Error::GrantInvalid);
+    // A channel looked up before gives no address after.
+    assert_err!(world.cloud.live_address(&alice, &channel, ask(None)).await, Error::NotOwner);
+    world.cloud.device_add(&bob, SERIAL, CODE).await.unwrap();
+    let of_bob = world.address(&bob, &channel).await;
+    for _ in 0..2 {
+        assert_err!(world.verify(&of_alice), Error::GrantInvalid);
+        world.verify(&of_bob).unwrap();
+        world.reopen().await;
+    }
+    // No restart takes less than a millisecond, which ids count on.
+    world.pass(MS);
+    drop(writer);
+
+    // Detached by the operator and attached again.
+    world.cloud.detach(&world.operator(), SERIAL).await.unwrap();
+    assert_err!(world.verify(&of_bob), Error::GrantInvalid);
+    let (_writer, channel) = world.bound(&bob, SERIAL).await;
+    let again = world.address(&bob, &channel).await;
+    for _ in 0..2 {
+        assert_err!(world.verify(&of_alice), Error::GrantInvalid);
+        assert_err!(world.verify(&of_bob), Error::GrantInvalid);
+        world.verify(&again).unwrap();
+        world.reopen().await;
+    }
+}
+
+// Publishing.
+
+#[tokio::test]
+async fn t20_a_device_publishes_with_its_own_key_only() {
+    let mut world = World::new().await;
+    let operator = world.operator();
+    world.attach(SERIAL).await;
+    world.attach(OTHER).await;
+    let address = |world: &World, serial| world.cloud.push_address(&operator, serial, ChannelNo(1));
+    let first = address(&world, SERIAL).unwrap();
+    let (path, query) = first.split_once('?').unwrap();
+    let key = query.strip_prefix("key=").unwrap();
+    assert_eq!(path, "/push/CAM00001A_1");
+    assert!(key.len() == 32 && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()));
+    assert_eq!(address(&world, UNKNOWN), None);
+    assert_eq!(world.cloud.push_address(&operator, SERIAL, ChannelNo(2)), None);
+
+    world.reopen().await;
+    assert_eq!(address(&world, SERIAL).unwrap(), first);
+    assert_eq!(world.cloud.verify_publish(path, query).unwrap().stream.as_str(), "CAM00001A_1_1");
+    assert_eq!(world.cloud.verify_publish(path, &format!("a=b&{query}&c")).unwrap().stream.as_str(), "CAM00001A_1_1");
+
+    let of_other = address(&world, OTHER).unwrap();
+    let mut forged = vec![
+        (path.to_owned(), of_other.split_once('?').unwrap().1.to_owned()),
+        (path.to_owned(), String::new()),
+        (path.to_owned(), "key=".into()),
+        (path.to_owned(), format!("{query}&{query}")),
+        (path.to_owned(), format!("key=&{query}")),
+        (path.to_owned(), format!("KEY={key}")),
+        (path.to_owned(), format!("key={}", key.to_uppercase())),
+        (path.to_owned(), format!("{query}x")),
+        ("/push/CAM99999Z_1".into(), "key=".into()),
+        ("/push/CAM99999Z_1".into(), query.to_owned()),
+        ("/push/_1".into(), "key=".into()),
+        ("/push/CAM00001A".into(), query.to_owned()),
+        ("/push/CAM00001A_".into(), query.to_owned()),
+        ("/push/CAM00001A_2".into(), query.to_owned()),
+        ("/push/CAM00001A_65537".into(), query.to_owned()),
+        ("/push/CAM00001A_1_1".into(), query.to_owned()),
+        ("/live/CAM00001A_1".into(), query.to_owned()),
+        (String::new(), query.to_owned()),
+    ];
+    forged.extend((0..path.len()).map(|at| (spoiled(path, at), query.to_owned())));
+    forged.extend((0..query.len()).map(|at| (path.to_owned(), spoiled(query, at))));
+    for (path, query) in forged {
+        let answer = world.cloud.verify_publish(&path, &query);
+        assert!(matches!(answer, Err(Error::GrantInvalid)), "{path}?{query}");
+    }
+
+    world.cloud.detach(&operator, SERIAL).await.unwrap();
+    assert_err!(world.cloud.verify_publish(path, query), Error::GrantInvalid);
+    world.attach(SERIAL).await;
+    assert_ne!(address(&world, SERIAL).unwrap(), first);
+    assert_err!(world.cloud.verify_publish(path, query), Error::GrantInvalid);
+}
+
+// Secrets.
+
+/// Everything in the folder, as one run of bytes.
+fn bytes_in(folder: &Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            bytes.extend(bytes_in(&path));
+        } else {
+            bytes.extend(path.file_name().unwrap().as_encoded_bytes());
+            bytes.extend(std::fs::read(path).unwrap());
+        }
+    }
+    bytes
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    let hex: String = text.bytes().map(|b| format!("{b:02x}")).collect();
+    let hex_upper = hex.to_uppercase();
+    [text, &hex, &hex_upper].iter().any(|needle| bytes.windows(needle.len()).any(|window| window == needle.as_bytes()))
+}
+
+#[tokio::test]
+async fn t28_no_secret_lies_in_the_data_folder_in_clear() {
+    let world = World::new().await;
+    let app = world.app().await;
+    let token = world.cloud.token_get(&app.app_key, &app.app_secret).await.unwrap().access_token;
+    let alice = world.cloud.caller(&token).await.unwrap();
+    let writer = world.publish(SERIAL);
+    let login = Login { user: "camera-user-name".into(), password: "camera-password!".into() };
+    let asked = Attach { login: Some(login), name: Some("a name in clear".into()), ..push(SERIAL) };
+    world.cloud.attach(&world.operator(), asked).await.unwrap();
+    world.until_online(SERIAL, true).await;
+    world.cloud.device_add(&alice, SERIAL, WRONG).await.unwrap_err();
+    world.cloud.device_add(&alice, SERIAL, CODE).await.unwrap();
+    let channel = world.cloud.channel(&alice, SERIAL, 1).await.unwrap();
+    let address = world.address(&alice, &channel).await;
+    world.cloud.revoke(&alice, &channel, Some(address.id.parse().unwrap())).await.unwrap();
+    let push_address = world.cloud.push_address(&world.operator(), SERIAL, ChannelNo(1)).unwrap();
+    let replaced = world.cloud.replace_app_secret(&world.operator(), &app.app_key).await.unwrap();
+    let operator_token = world.cloud.replace_operator_token(&world.operator()).await.unwrap();
+
+    let t = address.query.split_once("&t=").unwrap().1.split_once('&').unwrap().0;
+    let secrets = [
+        &world.operator_token,
+        &operator_token,
+        &app.app_secret,
+        &replaced.app_secret,
+        &token,
+        CODE,
+        WRONG,
+        "camera-user-name",
+        "camera-password!",
+        push_address.split_once("key=").unwrap().1,
+        t,
+    ];
+    drop(writer);
+    // While it runs, with what is still in the journal, and afterwards.
+    for closed in [false, true] {
+        if closed {
+            world.cloud.shutdown().await;
+        }
+        let bytes = bytes_in(world.folder.path());
+        for clear in [app.app_key.as_str(), "a name in clear", SERIAL] {
+            assert!(contains(&bytes, clear), "this test does not look where it should: {clear}");
+        }
+        for secret in secrets {
+            assert!(!contains(&bytes, secret), "{secret}");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn t28_only_the_owner_may_read_the_data() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let world = World::new().await;
+    world.somebody().await;
+    for entry in std::fs::read_dir(world.folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{:?} has mode {mode:o}", entry.file_name());
+    }
+}
+
+#[tokio::test]
+async fn t28_the_database_is_worth_nothing_without_its_key_file() {
+    let world = World::new().await;
+    world.app().await;
+    world.cloud.shutdown().await;
+    let key_file = world.folder.path().join("master.key");
+    let key = std::fs::read(&key_file).unwrap();
+    let attempt = async |bytes: Option<&[u8]>| {
+        match bytes {
+            Some(bytes) => std::fs::write(&key_file, bytes).unwrap(),
+            None => std::fs::remove_file(&key_file).unwrap(),
+        }
+        open(world.folder.path(), &world.time).await.map(drop)
+    };
+    assert_err!(attempt(Some(&[7; 32])).await, Error::Internal(_));
+    assert_err!(attempt(Some(&key[..31])).await, Error::Internal(_));
+    assert_err!(attempt(None).await, Error::Internal(_));
+    assert!(!key_file.exists(), "a new key would hide that the old one is lost");
+    std::fs::write(&key_file, &key).unwrap();
+    let (cloud, _) = open(world.folder.path(), &world.time).await.unwrap();
+    cloud.shutdown().await;
+}
+
+#[tokio::test]
+async fn t28_debug_output_shows_no_secret() {
+    let world = World::new().await;
+    let app = world.app().await;
+    let token = world.cloud.token_get(&app.app_key, &app.app_secret).await.unwrap();
+    let alice = world.cloud.caller(&token.access_token).await.unwrap();
+    let (_writer, channel) = world.bound(&alice, SERIAL).await;
+    let address = world.address(&alice, &channel).await;
+    let attached = world.cloud.attached(&world.operator()).await.unwrap().remove(0);
+    let attach = Attach { login: Some(Login { user: "u".into(), password: "hunter2".into() }), ..push(OTHER) };
+    assert_eq!(attached.validate_code, CODE);
+    let t = address.query.split_once("&t=").unwrap().1.split_once('&').unwrap().0;
+    for (debug, secret) in [
+        (format!("{app:?}{app:#?}"), app.app_secret.as_str()),
+        (format!("{token:?}{token:#?}"), &token.access_token),
+        (format!("{attached:?}{attached:#?}"), CODE),
+        (format!("{attach:?}{attach:#?}"), CODE),
+        (format!("{attach:?}{attach:#?}"), "hunter2"),
+        (format!("{address:?}{address:#?}"), t),
+    ] {
+        assert!(debug.contains("***"), "{debug}");
+        assert!(!debug.contains(secret), "{debug}");
+    }
+}
