@@ -1,8 +1,26 @@
 import uni from '@dcloudio/vite-plugin-uni'
-import { defineConfig } from 'vite'
+import { defineConfig, type Plugin } from 'vite'
+
+/**
+ * Keeps the pages from asking anybody but their own server: uni-app's style sheet loads a shadow from its maker's CDN,
+ * and its runtime names its maker's advertisement service.
+ */
+function stayHome(): Plugin {
+  const abroad = /https:\/\/[\w.]*dcloud\.net\.cn[\w./-]*/g
+  return {
+    name: 'stay-home',
+    enforce: 'post',
+    generateBundle(_, bundle) {
+      for (const file of Object.values(bundle)) {
+        if (file.type === 'chunk') file.code = file.code.replace(abroad, 'about:blank')
+        else if (typeof file.source === 'string') file.source = file.source.replace(abroad, 'data:,')
+      }
+    },
+  }
+}
 
 export default defineConfig({
-  plugins: [uni()],
+  plugins: [uni(), stayHome()],
   build: {
     // Source maps would double what the server embeds.
     sourcemap: false,

@@ -10,8 +10,17 @@ const { LoaderStatus } = mpegts
 // The declared type is the table of names where a name is meant.
 const LoaderErrors = mpegts.LoaderErrors as unknown as Record<keyof mpegts.LoaderErrors, mpegts.LoaderErrors>
 
+/** The loader's class for one player, which hears of every piece that arrives. */
+export function flvLoader(onBytes: (count: number) => void): mpegts.CustomLoaderConstructor {
+  return class extends FlvLoader {
+    protected override arrived(count: number): void {
+      onBytes(count)
+    }
+  }
+}
+
 /** A loader that can be stopped at any moment. */
-export class FlvLoader extends mpegts.BaseLoader {
+abstract class FlvLoader extends mpegts.BaseLoader {
   private readonly abortion = new AbortController()
 
   constructor() {
@@ -35,6 +44,8 @@ export class FlvLoader extends mpegts.BaseLoader {
     this._status = LoaderStatus.kComplete
   }
 
+  protected abstract arrived(count: number): void
+
   private async pump(url: string): Promise<void> {
     const { signal } = this.abortion
     let received = 0
@@ -54,6 +65,7 @@ export class FlvLoader extends mpegts.BaseLoader {
         this._status = LoaderStatus.kBuffering
         const start = received
         received += value.byteLength
+        this.arrived(value.byteLength)
         // A view may be a window into a larger buffer; the demuxer takes whole buffers.
         const whole = value.byteLength === value.buffer.byteLength
         this.onDataArrival(whole ? value.buffer : value.slice().buffer, start, received)

@@ -7,7 +7,7 @@
  */
 import mpegts from 'mpegts.js'
 import { decodesH265, isTypeSupported } from './capability'
-import { FlvLoader } from './flv-loader'
+import { flvLoader } from './flv-loader'
 import { FIRST_PICTURE_MS, PlayerCode, STALL_MS, type PlayerFault, type PlayerState, type PlayerStats } from './player-state'
 
 /** Where a player reports to. */
@@ -25,6 +25,8 @@ type ErrorInfo = { code?: number; msg?: string } | string
 
 /** Milliseconds between looks at the decoder. */
 const WATCH_MS = 250
+/** Milliseconds that a figure covers: at least one GOP of most cameras, as key frames are most of the bytes. */
+const REPORT_MS = 2_000
 /** Seconds of buffer beyond which the player jumps to the newest picture (a throttled tab, a long hiccup). */
 const JUMP_BEYOND_S = 4
 /** Seconds kept ahead after a jump. */
@@ -39,8 +41,10 @@ export class FlvPlayer {
   private readonly watch: ReturnType<typeof setInterval>
   /** The last look at the decoder: frames decoded so far, and when (performance.now) the last of them appeared. */
   private seen = { frames: 0, at: performance.now() }
-  /** Where the figures of the current second began. */
-  private second = { frames: 0, at: performance.now() }
+  /** Bytes since the address was opened. */
+  private received = 0
+  /** Where the figures began that are reported next. */
+  private mark = { frames: 0, received: 0, at: performance.now() }
   private playing = false
 
   constructor(
@@ -75,7 +79,9 @@ export class FlvPlayer {
       // "hasAudio: true" would wait for sound that a header promised and a camera never sends; leave it to the stream.
       { type: 'flv', isLive: true, url: this.url, ...(withSound ? {} : { hasAudio: false }) },
       {
-        customLoader: FlvLoader,
+        customLoader: flvLoader((count) => {
+          this.received += count
+        }),
         enableStashBuffer: false,
         // Catching up by playing a little faster is not noticed; jumping is.
         liveSync: true,
@@ -85,7 +91,6 @@ export class FlvPlayer {
         autoCleanupSourceBuffer: true,
         autoCleanupMaxBackwardDuration: 20,
         autoCleanupMinBackwardDuration: 10,
-        statisticsInfoReportInterval: 1000,
       },
     )
     this.player = player
@@ -104,7 +109,7 @@ export class FlvPlayer {
     player.attachMediaElement(this.video)
     // A new source counts from nought.
     this.seen = { frames: 0, at: performance.now() }
-    this.second = { ...this.seen }
+    this.mark = { ...this.seen, received: this.received }
     player.load()
     this.events.state({ code: PlayerCode.pulling })
     void this.play()
@@ -189,7 +194,7 @@ export class FlvPlayer {
     if (ahead > JUMP_BEYOND_S && !this.video.seeking) this.video.currentTime += ahead - JUMP_LEAVES_S
     // A headset's button or a phone call may pause the element behind our back.
     if (this.video.paused && this.playing) void this.play()
-    if (now - this.second.at >= 1000) this.report(now, frames, ahead)
+    if (now - this.mark.at >= REPORT_MS) this.report(now, frames, ahead)
   }
 
   private ahead(): number {
@@ -198,16 +203,15 @@ export class FlvPlayer {
   }
 
   private report(now: number, frames: number, bufferedSeconds: number): void {
-    // mpegts.js counts kibibytes a second.
-    const { speed = 0 } = (this.player?.statisticsInfo ?? {}) as Partial<mpegts.MSEPlayerStatisticsInfo>
+    const seconds = (now - this.mark.at) / 1000
     this.events.stats({
       widthPx: this.video.videoWidth,
       heightPx: this.video.videoHeight,
-      framesPerSecond: ((frames - this.second.frames) * 1000) / (now - this.second.at),
-      bitrateBps: speed * 1024 * 8,
+      framesPerSecond: (frames - this.mark.frames) / seconds,
+      bitrateBps: ((this.received - this.mark.received) * 8) / seconds,
       bufferedSeconds,
     })
-    this.second = { frames, at: now }
+    this.mark = { frames, received: this.received, at: now }
   }
 
   private readonly onLoadedData = (): void => {

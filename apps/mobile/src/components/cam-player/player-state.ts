@@ -66,7 +66,7 @@ export interface PlayerState {
   detail?: string
 }
 
-/** Figures of a playing stream, about once a second. */
+/** Figures of a playing stream, every two seconds or so. */
 export interface PlayerStats {
   widthPx: number
   heightPx: number
