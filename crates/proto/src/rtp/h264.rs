@@ -46,6 +46,10 @@ impl NalFormat for H264 {
         ([nal[0] & 0xe0 | FU_A, flags | nal[0] & 0x1f, 0], 2)
     }
 
+    fn is_packet_type(nal: &[u8]) -> bool {
+        nal.first().is_none_or(|h| h & 0x1f >= STAP_A)
+    }
+
     fn is_slice(nal: &[u8]) -> bool {
         matches!(nal.first().map(|h| h & 0x1f), Some(1..=5))
     }

@@ -53,6 +53,10 @@ impl NalFormat for H265 {
         ([nal[0] & 0x81 | FRAGMENTATION << 1, nal[1], flags | nal_type(nal[0])], 3)
     }
 
+    fn is_packet_type(nal: &[u8]) -> bool {
+        nal.first().is_none_or(|h| nal_type(*h) >= AGGREGATION)
+    }
+
     fn is_slice(nal: &[u8]) -> bool {
         nal.first().is_some_and(|h| nal_type(*h) < 32)
     }

@@ -51,6 +51,8 @@ pub(super) trait NalFormat {
     fn aggregation_header(nals: &[&[u8]]) -> [u8; 2];
     /// Header and fragmentation header of a piece of a NAL unit; the length is that of both.
     fn fragment_header(nal: &[u8], first: bool, last: bool) -> ([u8; 3], usize);
+    /// Whether its type is one of the payload structures rather than a NAL unit.
+    fn is_packet_type(nal: &[u8]) -> bool;
     /// Whether it codes a part of the picture.
     fn is_slice(nal: &[u8]) -> bool;
     /// Whether it is a slice and its picture begins with it.
@@ -191,7 +193,8 @@ impl<F: NalFormat> Assembler<F> {
     }
 
     fn nal_unit(&mut self, nal: Bytes) -> Result<(), PayloadError> {
-        if nal.len() < F::HEADER_LEN {
+        // Packet types are no NAL units: inside another they would be taken for packets by the next reader.
+        if nal.len() < F::HEADER_LEN || F::is_packet_type(&nal) {
             return Ok(());
         }
         if self.nals.len() == NALS_MAX || self.bytes + nal.len() > UNIT_MAX {

@@ -365,7 +365,7 @@ fn parse_head(head: &Bytes, at: u64) -> Result<(Message, usize), Error> {
         if line.starts_with([' ', '\t']) {
             if let Some((_, value)) = headers.0.last_mut() {
                 value.push(' ');
-                value.push_str(line.trim());
+                value.extend(line.trim().chars().filter(|c| !c.is_control()));
             }
         } else if let Some((name, value)) = line.split_once(':') {
             if headers.0.len() == HEADERS_MAX {

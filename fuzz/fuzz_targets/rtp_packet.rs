@@ -1,0 +1,24 @@
+//! RTP and RTCP packets: what was read is written and read again the same.
+
+#![no_main]
+
+use bytes::Bytes;
+use libfuzzer_sys::fuzz_target;
+use proto::rtp::Packet;
+use proto::rtp::rtcp::{self, Rtcp};
+
+fuzz_target!(|data: &[u8]| {
+    if let Ok(packet) = Packet::parse(&Bytes::copy_from_slice(data)) {
+        let mut wire = Vec::new();
+        packet.write(&mut wire);
+        assert_eq!(Packet::parse(&wire.into()), Ok(packet));
+    }
+    if let Ok(packets) = rtcp::parse(data) {
+        // A name that was not UTF-8 may have grown past what can be written.
+        let fits = |p: &Rtcp| !matches!(p, Rtcp::SourceDescription { cname, .. } if cname.len() > 255);
+        let packets: Vec<_> = packets.into_iter().filter(fits).collect();
+        let mut wire = Vec::new();
+        packets.iter().for_each(|packet| packet.write(&mut wire));
+        assert_eq!(rtcp::parse(&wire), Ok(packets));
+    }
+});
