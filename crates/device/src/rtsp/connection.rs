@@ -3,13 +3,14 @@
 use std::error::Error as _;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use proto::rtsp::client::{self, ClientSession, ClientSettings, Event, Output};
 use proto::sdp::Description;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use url::Url;
 
 use crate::dial::Dialer;
@@ -19,6 +20,9 @@ use crate::driver::{DriverError, Login};
 const PORT: u16 = 554;
 /// Bytes taken from the socket at once: some ten packets.
 const INPUT: usize = 16 << 10;
+/// How often a busy camera is asked, and how long it is left alone in between.
+const BUSY_ATTEMPTS: u32 = 4;
+const BUSY_WAIT: Duration = Duration::from_millis(250);
 
 /// Where a stream is, and how it is to travel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,14 +62,31 @@ pub(super) struct Connection {
     /// Written by the session and not yet taken by the socket: some requests at most.
     pending: BytesMut,
     input: Box<[u8]>,
+    /// The last failure was 503.
+    busy: bool,
 }
 
 impl Connection {
-    pub(super) async fn open(
+    /// Connects and learns what the source offers. A camera that is busy, as some are for a moment
+    /// after the last player of a stream has left, is asked again.
+    pub(super) async fn described(
         dialer: &Dialer,
         source: &Source,
         login: Option<&Login>,
-    ) -> Result<Connection, DriverError> {
+    ) -> Result<(Connection, Description), DriverError> {
+        let mut attempts = BUSY_ATTEMPTS;
+        loop {
+            let mut connection = Connection::open(dialer, source, login).await?;
+            attempts -= 1;
+            match connection.description().await {
+                Ok(description) => return Ok((connection, description)),
+                Err(_) if connection.busy && attempts > 0 => sleep(BUSY_WAIT).await,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn open(dialer: &Dialer, source: &Source, login: Option<&Login>) -> Result<Connection, DriverError> {
         let stream = dialer.connect(&source.host, source.port).await?;
         let settings = ClientSettings {
             url: source.url.clone(),
@@ -74,7 +95,7 @@ impl Connection {
             require: Vec::new(),
         };
         let session = ClientSession::new(settings, Instant::now().into_std());
-        Ok(Connection { stream, session, pending: BytesMut::new(), input: vec![0; INPUT].into() })
+        Ok(Connection { stream, session, pending: BytesMut::new(), input: vec![0; INPUT].into(), busy: false })
     }
 
     /// Our and the camera's address.
@@ -112,7 +133,9 @@ impl Connection {
                         match self.stream.try_read(&mut self.input) {
                             Ok(0) => return Err(gone(&ErrorKind::UnexpectedEof.into())),
                             Ok(read) => {
-                                self.session.handle_input(Instant::now().into_std(), &self.input[..read]).map_err(failed)?;
+                                let result = self.session.handle_input(Instant::now().into_std(), &self.input[..read]);
+                                self.busy = matches!(result, Err(client::Error::Status { status: 503, .. }));
+                                result.map_err(failed)?;
                             }
                             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                             Err(error) => return Err(gone(&error)),
@@ -124,7 +147,7 @@ impl Connection {
     }
 
     /// Waits for the description that a fresh session, or [`Connection::describe_again`], asks for.
-    pub(super) async fn description(&mut self) -> Result<Description, DriverError> {
+    async fn description(&mut self) -> Result<Description, DriverError> {
         loop {
             if let Event::Described(description) = self.event().await? {
                 return Ok(description);
@@ -158,7 +181,7 @@ fn gone(error: &io::Error) -> DriverError {
     DriverError::Unreachable { step: "rtsp", cause }
 }
 
-pub(super) fn failed(error: client::Error) -> DriverError {
+fn failed(error: client::Error) -> DriverError {
     let step = error.step();
     match error {
         client::Error::LoginRefused => DriverError::LoginRefused,

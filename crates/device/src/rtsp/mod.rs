@@ -53,8 +53,12 @@ impl RtspDriver {
         Ok(RtspDriver { dialer, main, sub, login, idle: Mutex::new(None) })
     }
 
-    async fn open(&self, address: &str) -> Result<Connection, DriverError> {
-        Connection::open(&self.dialer, &Source::parse(address)?, self.login.as_ref()).await
+    async fn describe(&self, address: &str) -> Result<(Connection, Description), DriverError> {
+        Connection::described(&self.dialer, &Source::parse(address)?, self.login.as_ref()).await
+    }
+
+    async fn keep(&self, connection: Connection) {
+        *self.idle.lock().await = Some((connection, Instant::now()));
     }
 }
 
@@ -77,9 +81,10 @@ fn stream_facts(description: &Description) -> StreamFacts {
 #[async_trait]
 impl Driver for RtspDriver {
     async fn probe(&self) -> Result<DeviceFacts, DriverError> {
-        let description = self.open(&self.main).await?.description().await?;
+        let (connection, description) = self.describe(&self.main).await?;
+        self.keep(connection).await;
         let sub = match &self.sub {
-            Some(address) => Some(stream_facts(&self.open(address).await?.description().await?)),
+            Some(address) => Some(stream_facts(&self.describe(address).await?.1)),
             None => None,
         };
         let main = stream_facts(&description);
@@ -94,13 +99,12 @@ impl Driver for RtspDriver {
         if let Some((mut connection, _)) = kept {
             // Cameras may close what is idle as they like: only a fresh connection tells that they are gone.
             if connection.describe_again().await.is_ok() {
-                *self.idle.lock().await = Some((connection, Instant::now()));
+                self.keep(connection).await;
                 return Ok(());
             }
         }
-        let mut connection = self.open(&self.main).await?;
-        connection.description().await?;
-        *self.idle.lock().await = Some((connection, Instant::now()));
+        let (connection, _) = self.describe(&self.main).await?;
+        self.keep(connection).await;
         Ok(())
     }
 

@@ -216,19 +216,27 @@ async fn failures_name_their_step() {
 }
 
 /// A camera by our own server session that sends G.711, or nothing; tells what it was asked.
-async fn scripted(sdp: &'static str, media: bool) -> (String, mpsc::UnboundedReceiver<Event>) {
+/// `busy` connections are told to come again later.
+async fn scripted(sdp: &'static str, media: bool, mut busy: u32) -> (String, mpsc::UnboundedReceiver<Event>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("rtsp://{}/live", listener.local_addr().unwrap());
     let (told, events) = mpsc::unbounded_channel();
     tokio::spawn(async move {
-        let (stream, _) = listener.accept().await.unwrap();
-        // Ends with the client's connection.
-        serve(stream, sdp, media, told).await
+        // Each ends with the client's connection; the test's end ends the last.
+        while let Ok((stream, _)) = listener.accept().await {
+            serve(stream, if busy > 0 { Err(503) } else { Ok(sdp) }, media, &told).await;
+            busy = busy.saturating_sub(1);
+        }
     });
     (url, events)
 }
 
-async fn serve(mut stream: TcpStream, sdp: &str, media: bool, told: mpsc::UnboundedSender<Event>) -> Option<()> {
+async fn serve(
+    mut stream: TcpStream,
+    sdp: Result<&str, u16>,
+    media: bool,
+    told: &mpsc::UnboundedSender<Event>,
+) -> Option<()> {
     let settings = ServerSettings {
         name: "scripted".into(),
         auth: None,
@@ -246,7 +254,10 @@ async fn serve(mut stream: TcpStream, sdp: &str, media: bool, told: mpsc::Unboun
             server::Output::Transmit(bytes) => stream.write_all(&bytes).await.ok()?,
             server::Output::Event(event) => {
                 match &event {
-                    Event::Describe { .. } => session.describe(now, sdp),
+                    Event::Describe { .. } => match sdp {
+                        Ok(sdp) => session.describe(now, sdp),
+                        Err(status) => session.refuse(now, status),
+                    },
                     Event::Setup { .. } => session.accept_setup(now, packetizer.ssrc(), None),
                     Event::Play { .. } => session.accept_play(now, &[]),
                     _ => {}
@@ -288,7 +299,7 @@ fn g711_sdp() -> &'static str {
 
 #[tokio::test]
 async fn who_stops_says_good_bye() {
-    let (url, mut events) = scripted(g711_sdp(), true).await;
+    let (url, mut events) = scripted(g711_sdp(), true, 0).await;
     let (tracks, frames) = pulled(&url, None, |frames| frames.len() > 5).await.unwrap();
     assert_eq!(tracks, [g711()]);
     check_audio(&frames.iter().collect::<Vec<_>>(), 160);
@@ -297,8 +308,17 @@ async fn who_stops_says_good_bye() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_busy_camera_is_asked_again_a_few_times() {
+    let (url, _events) = scripted(g711_sdp(), true, 3).await;
+    assert!(pulled(&url, None, |frames| frames.len() > 5).await.is_ok());
+    let (url, _events) = scripted(g711_sdp(), true, 4).await;
+    let error = pulled(&url, None, |_| false).await.unwrap_err();
+    assert!(matches!(&error, DriverError::Protocol { step: "describe", cause } if cause.contains("503")), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_silent_camera_is_given_up_after_ten_seconds() {
-    let (url, mut events) = scripted(g711_sdp(), false).await;
+    let (url, mut events) = scripted(g711_sdp(), false, 0).await;
     let before = Instant::now();
     let error = pulled(&url, None, |_| false).await.unwrap_err();
     assert_eq!(error, DriverError::Timeout { step: "no media" });
@@ -309,7 +329,7 @@ async fn a_silent_camera_is_given_up_after_ten_seconds() {
 
 #[tokio::test]
 async fn a_camera_without_usable_media_is_named() {
-    let (url, _events) = scripted("v=0\r\nm=video 0 RTP/AVP 26\r\na=rtpmap:26 JPEG/90000\r\n", false).await;
+    let (url, _events) = scripted("v=0\r\nm=video 0 RTP/AVP 26\r\na=rtpmap:26 JPEG/90000\r\n", false, 0).await;
     let error = pulled(&url, None, |_| false).await.unwrap_err();
     assert!(matches!(&error, DriverError::Protocol { step: "describe", cause } if cause.contains("JPEG")), "{error}");
 }
