@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use sqlx::any::{AnyPoolOptions, AnyRow};
 use sqlx::migrate::Migrator;
-use sqlx::{AnyPool, Executor, Row};
+use sqlx::{AnyConnection, AnyPool, Connection, Executor, Row};
 
 use crate::{Error, UnixMillis};
 
@@ -44,6 +44,14 @@ const READERS_MAX: u32 = 4;
 /// How long a statement waits for a connection or for another process's lock before `Unavailable`.
 /// Below the 5 s within which an API call must be answered.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// What each connection is set to.
+///
+/// `synchronous` is FULL, not NORMAL: a power cut after NORMAL may undo the last commits, and those can
+/// be a revoked address or a wrong code counted. Rows are few, so the sync is affordable.
+/// `secure_delete` overwrites what is deleted, so that a stolen file tells nothing of the past.
+const PRAGMAS: &str = "PRAGMA busy_timeout = 4000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+                       PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON;";
 
 /// Everything that must survive a crash, except media. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -71,6 +79,8 @@ impl MetaStore {
         let path = path.to_str().ok_or_else(|| Error::corrupt("path of the database is not UTF-8"))?;
         let escaped = path.replace('%', "%25").replace('?', "%3F").replace('#', "%23");
         let url = format!("sqlite://{escaped}?mode=rw");
+        sqlx::any::install_default_drivers();
+        try_file(&url).await?;
         let writer = connect(&url, 1).await?;
         SQLITE.run(&writer).await?;
         Ok(MetaStore { reader: connect(&url, READERS_MAX).await?, writer })
@@ -83,6 +93,7 @@ impl MetaStore {
     pub async fn memory() -> Result<MetaStore, Error> {
         // One connection for both: a second one would need SQLite's shared cache, whose table locks
         // behave unlike the files that this stands in for.
+        sqlx::any::install_default_drivers();
         let only = connect("sqlite::memory:", 1).await?;
         SQLITE.run(&only).await?;
         Ok(MetaStore { reader: only.clone(), writer: only })
@@ -96,7 +107,6 @@ impl MetaStore {
 }
 
 async fn connect(url: &str, connections: u32) -> Result<AnyPool, Error> {
-    sqlx::any::install_default_drivers();
     let pool = AnyPoolOptions::new()
         .min_connections(1)
         .max_connections(connections)
@@ -104,22 +114,18 @@ async fn connect(url: &str, connections: u32) -> Result<AnyPool, Error> {
         .idle_timeout(None)
         .max_lifetime(None)
         .acquire_timeout(BUSY_TIMEOUT)
-        .after_connect(|connection, _| {
-            Box::pin(async move {
-                // FULL, not NORMAL: a power cut after NORMAL may undo the last commits, and those can be
-                // a revoked address or a wrong code counted. Rows are few, so the sync is affordable.
-                connection
-                    .execute(
-                        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-                         PRAGMA busy_timeout = 4000; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON;",
-                    )
-                    .await
-                    .map(drop)
-            })
-        })
+        .after_connect(|connection, _| Box::pin(async move { connection.execute(PRAGMAS).await.map(drop) }))
         .connect(url)
         .await?;
     Ok(pool)
+}
+
+/// Opens the file once by itself: a pool would try a file that is no database again and again, and in
+/// the end only say that it got no connection.
+async fn try_file(url: &str) -> Result<(), Error> {
+    let mut connection = AnyConnection::connect(url).await?;
+    connection.execute(PRAGMAS).await?;
+    Ok(connection.close().await?)
 }
 
 /// Shorthands over a row that turn columns into our types.

@@ -1,0 +1,467 @@
+//! One suite, every engine: each method of the store over memory and over a file, then what only a
+//! file can do. Another engine joins by one line in [`conformance`].
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use store::{
+    AccountRow, AppRow, AttemptRow, ChannelFacts, ChannelRow, DeviceFacts, Error, GrantKeyRow, MetaStore, NewDevice,
+    PushKeyRow, RevocationRow, StreamFacts, TokenRow, UnixMillis,
+};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+const NOW: UnixMillis = UnixMillis(1_795_435_200_000);
+const ANNA: &str = "anna";
+const BERT: &str = "bert";
+
+fn at(offset_ms: i64) -> UnixMillis {
+    UnixMillis(NOW.0 + offset_ms)
+}
+
+fn account(id: &str) -> AccountRow {
+    AccountRow { id: id.into(), name: format!("name of {id}"), created_at: NOW }
+}
+
+fn app(key: &str, account: &str) -> AppRow {
+    AppRow {
+        app_key: key.into(),
+        account_id: account.into(),
+        name: "app".into(),
+        secret_sealed: vec![0, 255, 1],
+        enabled: true,
+        created_at: NOW,
+    }
+}
+
+fn channel(serial: &str, no: u16) -> ChannelRow {
+    let main = StreamFacts { video_codec: Some("H265".into()), size: Some((1280, 720)), audio: Some(true) };
+    let facts = ChannelFacts { main, sub: Some(StreamFacts::default()) };
+    ChannelRow { serial: serial.into(), no, name: format!("channel {no}"), facts }
+}
+
+fn device(serial: &str) -> NewDevice {
+    NewDevice {
+        serial: serial.into(),
+        code_sealed: vec![1, 2, 3],
+        driver: "onvif".into(),
+        address: "http://192.0.2.7/onvif/device_service".into(),
+        login_sealed: Some(vec![4, 5]),
+        name: "Gate 门口 'quoted'".into(),
+        facts: DeviceFacts {
+            manufacturer: Some("Maker".into()),
+            model: Some("M1".into()),
+            firmware: None,
+            serial: Some("0815".into()),
+            capabilities: BTreeMap::from([("support_ptz".into(), "1".into())]),
+        },
+        keep_live: true,
+        attached_at: NOW,
+        channels: vec![channel(serial, 2), channel(serial, 1)],
+    }
+}
+
+fn revocation(serial: &str, grant_id: u64, up_to: bool, expires_at: UnixMillis) -> RevocationRow {
+    RevocationRow { serial: serial.into(), channel_no: 1, grant_id, up_to, expires_at }
+}
+
+/// A store with two accounts.
+async fn with_accounts(store: MetaStore) -> MetaStore {
+    store.insert_account(&account(ANNA)).await.unwrap();
+    store.insert_account(&account(BERT)).await.unwrap();
+    store
+}
+
+fn serials(rows: &[store::DeviceRow]) -> Vec<&str> {
+    rows.iter().map(|row| row.serial.as_str()).collect()
+}
+
+async fn accounts_and_apps(store: MetaStore) {
+    let store = with_accounts(store).await;
+    assert_eq!(store.accounts().await.unwrap(), [account(ANNA), account(BERT)]);
+    assert!(matches!(store.insert_account(&account(ANNA)).await, Err(Error::Conflict)));
+    let same_name = AccountRow { id: "other".into(), ..account(ANNA) };
+    assert!(matches!(store.insert_account(&same_name).await, Err(Error::Conflict)));
+
+    store.insert_app(&app("k1", ANNA)).await.unwrap();
+    store.insert_app(&app("k2", BERT)).await.unwrap();
+    assert!(matches!(store.insert_app(&app("k1", BERT)).await, Err(Error::Conflict)));
+    assert!(matches!(store.insert_app(&app("k3", "nobody")).await, Err(Error::Conflict)));
+    assert_eq!(store.app("k1").await.unwrap(), Some(app("k1", ANNA)));
+    assert_eq!(store.app("k1' OR '1'='1").await.unwrap(), None);
+    assert_eq!(store.apps().await.unwrap(), [app("k1", ANNA), app("k2", BERT)]);
+
+    store.set_app_enabled("k1", false).await.unwrap();
+    assert!(!store.app("k1").await.unwrap().unwrap().enabled);
+    assert!(matches!(store.set_app_enabled("k3", false).await, Err(Error::NotFound)));
+}
+
+async fn tokens(store: MetaStore) {
+    let store = with_accounts(store).await;
+    store.insert_app(&app("k1", ANNA)).await.unwrap();
+    store.insert_app(&app("k2", BERT)).await.unwrap();
+    let (first, second, others) = ([1; 32], [2; 32], [3; 32]);
+    store.insert_token(&first, "k1", NOW, at(1000)).await.unwrap();
+    store.insert_token(&second, "k1", NOW, at(2000)).await.unwrap();
+    store.insert_token(&others, "k2", NOW, at(2000)).await.unwrap();
+    assert!(matches!(store.insert_token(&first, "k1", NOW, at(1000)).await, Err(Error::Conflict)));
+    assert!(matches!(store.insert_token(&[4; 32], "k3", NOW, at(1000)).await, Err(Error::Conflict)));
+    let row = TokenRow { app_key: "k1".into(), account_id: ANNA.into(), app_enabled: true, expires_at: at(1000) };
+    assert_eq!(store.token(&first).await.unwrap(), Some(row.clone()));
+    assert_eq!(store.token(&[9; 32]).await.unwrap(), None);
+    store.set_app_enabled("k1", false).await.unwrap();
+    assert_eq!(store.token(&first).await.unwrap(), Some(TokenRow { app_enabled: false, ..row }));
+
+    assert_eq!(store.purge_expired(at(1000), NOW).await.unwrap(), 0, "kept until the moment has passed");
+    assert_eq!(store.purge_expired(at(1001), NOW).await.unwrap(), 1);
+    assert_eq!(store.token(&first).await.unwrap(), None);
+
+    store.replace_app_secret("k1", &[7]).await.unwrap();
+    assert_eq!(store.app("k1").await.unwrap().unwrap().secret_sealed, [7]);
+    assert_eq!(store.token(&second).await.unwrap(), None);
+    assert!(store.token(&others).await.unwrap().is_some());
+    assert!(matches!(store.replace_app_secret("k3", &[7]).await, Err(Error::NotFound)));
+}
+
+async fn operators(store: MetaStore) {
+    assert!(!store.is_operator(&[1; 32]).await.unwrap());
+    assert!(store.insert_first_operator(&[1; 32], NOW).await.unwrap());
+    assert!(!store.insert_first_operator(&[2; 32], NOW).await.unwrap());
+    assert!(store.is_operator(&[1; 32]).await.unwrap());
+    assert!(!store.is_operator(&[2; 32]).await.unwrap());
+    store.replace_operator(&[3; 32], NOW).await.unwrap();
+    assert!(!store.is_operator(&[1; 32]).await.unwrap());
+    assert!(store.is_operator(&[3; 32]).await.unwrap());
+}
+
+async fn attempts_are_counted_one_by_one(store: MetaStore) {
+    let one_more = |before: AttemptRow| Some(AttemptRow { wrong: before.wrong + 1, window_start: NOW, ..before });
+    let mut writers = JoinSet::new();
+    for _ in 0..50 {
+        let store = store.clone();
+        writers.spawn(async move { store.update_attempts("device:A", one_more).await.unwrap() });
+    }
+    assert!(writers.join_all().await.into_iter().all(|counted| counted));
+    let mut seen = None;
+    let refused = store.update_attempts("device:A", |before| {
+        seen = Some(before);
+        None
+    });
+    assert!(!refused.await.unwrap());
+    assert_eq!(seen, Some(AttemptRow { wrong: 50, window_start: NOW, ..AttemptRow::default() }));
+
+    let locked = AttemptRow { wrong: 0, window_start: NOW, level: 3, locked_until: at(5000) };
+    assert!(store.update_attempts("device:A", |_| Some(locked)).await.unwrap());
+    assert!(store.update_attempts("device:B", one_more).await.unwrap());
+    assert_eq!(store.purge_expired(NOW, at(5000)).await.unwrap(), 1, "B is quiet, A locked until then");
+    for (subject, kept) in [("device:A", locked), ("device:B", AttemptRow::default())] {
+        let mut seen = None;
+        let look = |before: AttemptRow| {
+            seen = Some(before);
+            None
+        };
+        store.update_attempts(subject, look).await.unwrap();
+        assert_eq!(seen, Some(kept));
+    }
+}
+
+async fn devices(store: MetaStore) {
+    let store = with_accounts(store).await;
+    assert_eq!(store.device("A").await.unwrap(), None);
+    store.insert_device(&device("A")).await.unwrap();
+    assert!(matches!(store.insert_device(&device("A")).await, Err(Error::Conflict)));
+    let bare = NewDevice { login_sealed: None, facts: DeviceFacts::default(), channels: Vec::new(), ..device("B") };
+    store.insert_device(&bare).await.unwrap();
+
+    let (row, new) = (store.device("A").await.unwrap().unwrap(), device("A"));
+    assert_eq!(
+        (&row.code_sealed, &row.driver, &row.address, &row.login_sealed, &row.name, &row.facts, row.keep_live),
+        (&new.code_sealed, &new.driver, &new.address, &new.login_sealed, &new.name, &new.facts, true)
+    );
+    assert_eq!((row.online, row.changed_at, row.attached_at, row.bound_at), (false, NOW, NOW, None));
+    let row = store.device("B").await.unwrap().unwrap();
+    assert_eq!((row.login_sealed, row.facts, row.account_id), (None, DeviceFacts::default(), None));
+    assert_eq!(serials(&store.devices().await.unwrap()), ["A", "B"]);
+
+    for (online, when, since) in [(true, 10, 10), (true, 20, 10), (false, 30, 30), (false, 40, 30)] {
+        store.set_device_online("A", online, at(when)).await.unwrap();
+        let row = store.device("A").await.unwrap().unwrap();
+        assert_eq!((row.online, row.changed_at), (online, at(since)));
+    }
+    store.set_device_online("C", true, NOW).await.unwrap();
+
+    let facts = DeviceFacts { firmware: Some("2".into()), ..DeviceFacts::default() };
+    let seen = ChannelRow { name: "said by the device".into(), facts: ChannelFacts::default(), ..channel("A", 1) };
+    store.set_device_facts("A", &facts, &[seen, channel("A", 3)]).await.unwrap();
+    assert_eq!(store.device("A").await.unwrap().unwrap().facts, facts);
+    let known = ChannelRow { facts: ChannelFacts::default(), ..channel("A", 1) };
+    assert_eq!(store.channels("A").await.unwrap(), [known, channel("A", 2), channel("A", 3)]);
+    assert!(matches!(store.set_device_facts("C", &facts, &[]).await, Err(Error::NotFound)));
+}
+
+async fn binding(store: MetaStore) {
+    let store = with_accounts(store).await;
+    for serial in ["A", "B", "C"] {
+        store.insert_device(&device(serial)).await.unwrap();
+    }
+    assert!(store.bind_device("B", ANNA, at(1)).await.unwrap());
+    assert!(store.bind_device("A", ANNA, at(2)).await.unwrap());
+    assert!(!store.bind_device("A", BERT, at(3)).await.unwrap());
+    assert!(!store.bind_device("A", ANNA, at(3)).await.unwrap());
+    assert!(!store.bind_device("X", ANNA, at(3)).await.unwrap());
+    assert!(matches!(store.bind_device("C", "nobody", at(3)).await, Err(Error::Conflict)));
+    let row = store.device("A").await.unwrap().unwrap();
+    assert_eq!((row.account_id.as_deref(), row.bound_at), (Some(ANNA), Some(at(2))));
+
+    for (offset, limit, expected) in [(0, 9, &["B", "A"][..]), (1, 1, &["A"]), (2, 9, &[]), (0, 0, &[])] {
+        let (rows, total) = store.devices_of(ANNA, offset, limit).await.unwrap();
+        assert_eq!((serials(&rows).as_slice(), total), (expected, 2));
+    }
+    let (channels, total) = store.channels_of(ANNA, 1, 2).await.unwrap();
+    assert_eq!((channels, total), (vec![channel("B", 2), channel("A", 1)], 4));
+    assert_eq!(store.channels_of(BERT, 0, 9).await.unwrap(), (Vec::new(), 0));
+
+    store.rename_device("A", ANNA, "mine").await.unwrap();
+    assert!(matches!(store.rename_device("A", BERT, "mine").await, Err(Error::NotFound)));
+    assert_eq!(store.device("A").await.unwrap().unwrap().name, "mine");
+
+    let taken_back = [revocation("A", 5, true, at(9))];
+    assert!(matches!(store.unbind_device("A", BERT, &taken_back).await, Err(Error::NotFound)));
+    assert_eq!(store.revocations(NOW).await.unwrap(), [], "both or neither");
+    store.unbind_device("A", ANNA, &taken_back).await.unwrap();
+    assert_eq!(store.revocations(NOW).await.unwrap(), taken_back);
+    assert_eq!(store.device("A").await.unwrap().unwrap().account_id, None);
+}
+
+async fn detaching(store: MetaStore) {
+    let store = with_accounts(store).await;
+    store.insert_device(&device("A")).await.unwrap();
+    store.insert_device(&device("B")).await.unwrap();
+    store.bind_device("A", ANNA, NOW).await.unwrap();
+    let key = PushKeyRow { serial: "A".into(), channel_no: 1, key_sealed: vec![1], created_at: NOW };
+    store.insert_push_key(&key).await.unwrap();
+
+    store.delete_device("A", &[revocation("A", 5, true, at(9))], NOW).await.unwrap();
+    store.delete_device("B", &[], NOW).await.unwrap();
+    let again = store.delete_device("A", &[revocation("A", 6, true, at(9))], NOW).await;
+    assert!(matches!(again, Err(Error::NotFound)));
+    assert_eq!(store.revocations(NOW).await.unwrap(), [revocation("A", 5, true, at(9))]);
+    assert!(store.was_removed(ANNA, "A").await.unwrap());
+    for (account, serial) in [(BERT, "A"), (ANNA, "B"), (ANNA, "C")] {
+        assert!(!store.was_removed(account, serial).await.unwrap());
+    }
+    assert_eq!((store.channels("A").await.unwrap(), store.push_key("A", 1).await.unwrap()), (Vec::new(), None));
+
+    store.insert_device(&device("A")).await.unwrap();
+    assert!(!store.was_removed(ANNA, "A").await.unwrap());
+    assert_eq!(store.device("A").await.unwrap().unwrap().account_id, None);
+}
+
+async fn channels_and_push_keys(store: MetaStore) {
+    store.insert_device(&device("A")).await.unwrap();
+    assert_eq!(store.channels("A").await.unwrap(), [channel("A", 1), channel("A", 2)]);
+    assert_eq!(store.channel("A", 2).await.unwrap(), Some(channel("A", 2)));
+    assert_eq!((store.channel("A", 3).await.unwrap(), store.channel("B", 1).await.unwrap()), (None, None));
+    store.rename_channel("A", 2, "yard").await.unwrap();
+    assert_eq!(store.channel("A", 2).await.unwrap().unwrap().name, "yard");
+    assert!(matches!(store.rename_channel("A", 3, "yard").await, Err(Error::NotFound)));
+
+    let key = |byte: u8, serial: &str| PushKeyRow {
+        serial: serial.into(),
+        channel_no: 1,
+        key_sealed: vec![byte],
+        created_at: NOW,
+    };
+    assert_eq!(store.push_key("A", 1).await.unwrap(), None);
+    assert!(store.insert_push_key(&key(1, "A")).await.unwrap());
+    assert!(!store.insert_push_key(&key(2, "A")).await.unwrap());
+    assert_eq!(store.push_key("A", 1).await.unwrap(), Some(key(1, "A")));
+    store.replace_push_key(&key(3, "A")).await.unwrap();
+    assert_eq!(store.push_key("A", 1).await.unwrap(), Some(key(3, "A")));
+    assert_eq!(store.push_key("A", 2).await.unwrap(), None);
+    assert!(matches!(store.insert_push_key(&key(1, "B")).await, Err(Error::Conflict)));
+    assert!(matches!(store.replace_push_key(&key(1, "B")).await, Err(Error::Conflict)));
+}
+
+async fn grant_keys_and_revocations(store: MetaStore) {
+    let key = |version| GrantKeyRow { version, key_sealed: vec![version as u8; 60], created_at: NOW };
+    for version in [101, 100] {
+        store.insert_grant_key(&key(version)).await.unwrap();
+    }
+    assert!(matches!(store.insert_grant_key(&key(100)).await, Err(Error::Conflict)));
+    assert_eq!(store.grant_keys().await.unwrap(), [key(100), key(101)]);
+    store.delete_grant_key(100).await.unwrap();
+    store.delete_grant_key(100).await.unwrap();
+    assert_eq!(store.grant_keys().await.unwrap(), [key(101)]);
+
+    let largest = i64::MAX as u64;
+    for row in
+        [revocation("A", largest, false, at(10)), revocation("A", 7, true, at(20)), revocation("A", 7, false, at(30))]
+    {
+        store.insert_revocation(&row).await.unwrap();
+    }
+    store.insert_revocation(&revocation("A", 7, true, at(25))).await.unwrap();
+    assert!(matches!(store.insert_revocation(&revocation("A", largest + 1, false, NOW)).await, Err(Error::Conflict)));
+    let mut alive = store.revocations(at(10)).await.unwrap();
+    alive.sort_by_key(|row| row.expires_at);
+    let expected =
+        [revocation("A", largest, false, at(10)), revocation("A", 7, true, at(25)), revocation("A", 7, false, at(30))];
+    assert_eq!(alive, expected);
+    assert_eq!(store.revocations(at(11)).await.unwrap().len(), 2);
+    assert_eq!(store.purge_expired(at(26), NOW).await.unwrap(), 2);
+    assert_eq!(store.revocations(NOW).await.unwrap(), expected[2..]);
+}
+
+/// Writers and readers at once: nobody fails, nothing is lost.
+async fn many_at_once(store: MetaStore) {
+    let store = with_accounts(store).await;
+    let mut tasks = JoinSet::new();
+    for n in 0..40 {
+        let store = store.clone();
+        tasks.spawn(async move {
+            let serial = format!("S{n}");
+            store.insert_device(&device(&serial)).await.unwrap();
+            assert!(store.bind_device(&serial, ANNA, NOW).await.unwrap());
+            assert!(store.devices_of(ANNA, 0, 100).await.unwrap().1 >= 1, "one's own writes are seen");
+            store.set_device_online(&serial, true, NOW).await.unwrap();
+        });
+    }
+    tasks.join_all().await;
+    let (rows, total) = store.devices_of(ANNA, 0, 100).await.unwrap();
+    assert_eq!(total, 40);
+    assert!(rows.iter().all(|row| row.online));
+}
+
+macro_rules! conformance {
+    ($($case:ident),+ $(,)?) => {
+        mod memory {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                super::$case(super::MetaStore::memory().await.unwrap()).await;
+            })+
+        }
+        mod sqlite_file {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                let folder = super::TempDir::new().unwrap();
+                let store = super::MetaStore::sqlite(&folder.path().join("meta.db")).await.unwrap();
+                super::$case(store.clone()).await;
+                store.close().await;
+            })+
+        }
+    };
+}
+
+conformance!(
+    accounts_and_apps,
+    tokens,
+    operators,
+    attempts_are_counted_one_by_one,
+    devices,
+    binding,
+    detaching,
+    channels_and_push_keys,
+    grant_keys_and_revocations,
+    many_at_once,
+);
+
+async fn open(folder: &Path, name: &str) -> Result<MetaStore, Error> {
+    MetaStore::sqlite(&folder.join(name)).await
+}
+
+#[tokio::test]
+async fn a_file_keeps_what_was_written_whatever_it_is_called() {
+    let folder = TempDir::new().unwrap();
+    for name in ["meta.db", "a?mode=ro#b%20c &.db", "数据.db"] {
+        let store = open(folder.path(), name).await.unwrap();
+        store.insert_account(&account(ANNA)).await.unwrap();
+        store.close().await;
+        assert!(folder.path().join(name).exists());
+        let store = open(folder.path(), name).await.unwrap();
+        assert_eq!(store.accounts().await.unwrap(), [account(ANNA)]);
+        store.close().await;
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_and_its_journal_are_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path(), "meta.db").await.unwrap();
+    store.insert_account(&account(ANNA)).await.unwrap();
+    let modes: Vec<(String, u32)> = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name().into_string().unwrap(), entry.metadata().unwrap().permissions().mode() & 0o777))
+        .collect();
+    assert!(modes.iter().any(|(name, _)| name == "meta.db-wal"), "{modes:?}");
+    assert!(modes.iter().all(|(_, mode)| *mode == 0o600), "{modes:?}");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_is_no_database_is_told_so_and_left_alone() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("meta.db");
+    let text = "this was a letter ".repeat(100);
+    fs::write(&path, &text).unwrap();
+    assert!(matches!(open(folder.path(), "meta.db").await, Err(Error::Corrupt { .. })));
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    let nowhere = open(&folder.path().join("missing"), "meta.db").await;
+    assert!(matches!(nowhere, Err(Error::Unavailable(_))));
+}
+
+#[tokio::test]
+async fn t32_a_file_of_a_newer_release_is_refused() {
+    use sqlx::Connection;
+
+    let folder = TempDir::new().unwrap();
+    open(folder.path(), "meta.db").await.unwrap().close().await;
+    let url = format!("sqlite://{}", folder.path().join("meta.db").to_str().unwrap());
+    let mut newer = sqlx::AnyConnection::connect(&url).await.unwrap();
+    let migration = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+                     VALUES (9999, 'tomorrow', 1, x'00', 0)";
+    sqlx::query(migration).execute(&mut newer).await.unwrap();
+    newer.close().await.unwrap();
+    let refused = open(folder.path(), "meta.db").await;
+    assert!(matches!(&refused, Err(Error::Corrupt { what }) if what.contains("newer")), "{refused:?}");
+}
+
+/// Two processes on one file, as when a command line tool looks in: both get through.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_process_waits_its_turn() {
+    let folder = TempDir::new().unwrap();
+    let (first, second) =
+        (open(folder.path(), "meta.db").await.unwrap(), open(folder.path(), "meta.db").await.unwrap());
+    let mut tasks = JoinSet::new();
+    for n in 0..40 {
+        let store = if n % 2 == 0 { first.clone() } else { second.clone() };
+        tasks.spawn(async move {
+            let counted = |before: AttemptRow| Some(AttemptRow { wrong: before.wrong + 1, ..before });
+            store.update_attempts("subject", counted).await.unwrap();
+        });
+    }
+    tasks.join_all().await;
+    let mut wrong = 0;
+    let look = |before: AttemptRow| {
+        wrong = before.wrong;
+        None
+    };
+    second.update_attempts("subject", look).await.unwrap();
+    assert_eq!(wrong, 40);
+    first.close().await;
+    second.close().await;
+}
+
+#[test]
+fn times_stop_at_the_ends_of_their_range() {
+    assert_eq!(UnixMillis(i64::MAX) + Duration::from_secs(1), UnixMillis(i64::MAX));
+    assert_eq!(UnixMillis(i64::MIN) - Duration::MAX, UnixMillis(i64::MIN));
+    assert_eq!(UnixMillis(-1).as_secs(), -1);
+    assert_eq!(UnixMillis(1999).as_secs(), 1);
+}
