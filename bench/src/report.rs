@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::clip::Clip;
+use crate::clip::{Clip, GOP_S};
 use crate::floor::Floor;
 use crate::load::Seen;
 use crate::measure::{Fanout, Plan, Results, Subject};
@@ -104,7 +104,8 @@ fn publishers(out: &mut String, results: &Results, plan: &Plan, clip: &Clip) -> 
     }
     writeln!(
         out,
-        "\nFluorite keeps up to {:.0} s of each stream, here {:.0} KiB; nginx-rtmp keeps nothing.",
+        "\nFluorite keeps {:.0} s of each stream and the GOP that is then still whole, on the average {:.0} KiB; \
+         nginx-rtmp keeps nothing.",
         RING_MS / 1e3,
         ring_kib(clip)
     )?;
@@ -172,9 +173,9 @@ fn aims(out: &mut String, results: &Results, plan: &Plan, clip: &Clip) -> Result
     Ok(())
 }
 
-/// KiB of a full ring of frames.
+/// KiB of a ring of frames, on the average: the oldest GOP leaves once what follows covers `RING_MS`.
 fn ring_kib(clip: &Clip) -> f64 {
-    clip.bytes_per_s * RING_MS / 1e3 / 1024.0
+    clip.bytes_per_s * (RING_MS / 1e3 + f64::from(GOP_S) / 2.0) / 1024.0
 }
 
 fn find(results: &Results, viewers: usize, subject: Subject) -> Option<&Fanout> {

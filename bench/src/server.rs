@@ -114,7 +114,7 @@ impl Fluorite {
         let (serial, code) = (text(&attached, "/serial")?, text(&attached, "/validate_code")?);
         let added = self.lapp("device/add", &format!("deviceSerial={serial}&validateCode={code}"))?;
         ensure!(added["code"] == "200", "device/add: {added}");
-        let publish = text(&attached, "/publish_url")?;
+        let publish = text(&attached, "/push_urls/0")?;
         Ok(Attached { serial, publish })
     }
 
@@ -123,7 +123,7 @@ impl Fluorite {
     /// # Errors
     /// When the server refuses.
     pub fn stream(&self, attached: &Attached) -> Result<Stream> {
-        let address = |protocol| Address::parse(&self.live_address(&attached.serial, protocol)?);
+        let address = |protocol| self.live_address(&attached.serial, protocol);
         Ok(Stream { publish: attached.publish.clone(), rtmp: address(3)?, flv: Some(address(4)?) })
     }
 
@@ -132,20 +132,21 @@ impl Fluorite {
     /// # Errors
     /// When there is none.
     pub fn trial_address(&self) -> Result<Address> {
-        let serial = self.trial_serial.as_deref().context("no trial camera")?;
-        let mut address = Err(anyhow::anyhow!("never asked"));
-        let found = || {
-            address = self.live_address(serial, 3);
-            address.is_ok()
-        };
-        wait_until(found, "the trial camera does not come on line")?;
-        Address::parse(&address?)
+        self.live_address(self.trial_serial.as_deref().context("no trial camera")?, 3)
     }
 
-    fn live_address(&self, serial: &str, protocol: u32) -> Result<String> {
+    /// Asks until the device is on line, which the server notices a little after it is.
+    fn live_address(&self, serial: &str, protocol: u32) -> Result<Address> {
         let form = format!("deviceSerial={serial}&channelNo=1&protocol={protocol}&quality=1&expireTime=3600");
-        let answer = self.lapp("v2/live/address/get", &form)?;
-        text(&answer, "/data/url").with_context(|| answer.to_string())
+        let deadline = Instant::now() + READY_WITHIN;
+        loop {
+            let answer = self.lapp("v2/live/address/get", &form)?;
+            match text(&answer, "/data/url") {
+                Ok(url) => return Address::parse(&url),
+                Err(error) if Instant::now() > deadline => return Err(error),
+                Err(_) => std::thread::sleep(Duration::from_millis(100)),
+            }
+        }
     }
 
     fn native(&self, path: &str, body: &Value) -> Result<Value> {

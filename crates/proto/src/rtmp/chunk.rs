@@ -24,8 +24,9 @@ pub const CHUNK_SIZE_DEFAULT: usize = 128;
 const EXTENDED: u32 = 0xFF_FFFF;
 /// Basic header, message header, extended timestamp.
 const HEADER_MAX: usize = 3 + 11 + 4;
-/// Memory reserved at once for a message whose header claims to be long.
-const RESERVE: usize = 64 << 10;
+/// Memory reserved at once for a message whose header claims to be long, in bytes: key frames are below,
+/// so that what is kept of them is no larger than they are.
+const RESERVE: usize = 1 << 20;
 
 /// One message as sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
