@@ -4,7 +4,8 @@ set -euo pipefail
 ip link set lo up
 printf '127.0.0.1 localhost open.ys7.com\n' > "$FOLDER/hosts"
 mount --bind "$FOLDER/hosts" /etc/hosts
-export FLUORITE_DATA=$FOLDER/data FLUORITE_HTTP__LISTEN=127.0.0.1:443 FLUORITE_RTMP__LISTEN=127.0.0.1:1935
+export FLUORITE_DATA=$FOLDER/data FLUORITE_HTTP__LISTEN=127.0.0.1:8080 FLUORITE_RTMP__LISTEN=127.0.0.1:1935
+export FLUORITE_HTTP__TLS_LISTEN=127.0.0.1:443 FLUORITE_RTMP__TLS_LISTEN=127.0.0.1:1936
 export FLUORITE_HTTP__TLS_CERT=$FOLDER/certificate.pem FLUORITE_HTTP__TLS_KEY=$FOLDER/key.pem
 "$FLUORITE" serve --trial --ready-file "$FOLDER/ready.json" > "$FOLDER/log" 2>&1 &
 server=$!

@@ -1,0 +1,60 @@
+//! Clients nobody here wrote, with nothing changed but the host (T38).
+
+use std::path::PathBuf;
+
+use tokio::process::Command;
+
+use crate::harness::{Server, program, root, succeed};
+
+fn python() -> PathBuf {
+    let python = root().join(".cache/venv/bin/python");
+    assert!(python.exists(), "run scripts/setup.sh test first");
+    python
+}
+
+/// `ezviz-openapi-utils` finds its host in two constants; the script sets them and calls on.
+#[tokio::test(flavor = "multi_thread")]
+async fn t38_ezviz_openapi_utils_runs_unchanged_but_for_the_host() {
+    let server = Server::trial().await;
+    let trial = &server.ready["trial"];
+    let said = succeed(
+        Command::new(python())
+            .arg(root().join("e2e/counterparts/drive_ezviz_openapi_utils.py"))
+            .env("BASE", server.http())
+            .env("APP_KEY", trial["app_key"].as_str().unwrap())
+            .env("APP_SECRET", trial["app_secret"].as_str().unwrap())
+            .env("SERIAL", server.serial(0))
+            .env("OTHER", server.serial(1))
+            .env("OTHER_CODE", trial["devices"][1]["validate_code"].as_str().unwrap()),
+    )
+    .await;
+    assert!(said.trim_end().ends_with("all calls answered"), "{said}");
+}
+
+/// The same client, not changed at all: its compiled-in host name leads to us by a hosts file, over
+/// TLS with a certificate of a private authority, in a network namespace of the test's own.
+#[tokio::test(flavor = "multi_thread")]
+async fn t38_an_unmodified_client_comes_over_tls_by_a_hosts_entry() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority_key = rcgen::KeyPair::generate().unwrap();
+    let authority = rcgen::CertifiedIssuer::self_signed(authority, authority_key).unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let names = vec!["open.ys7.com".to_owned()];
+    let certificate = rcgen::CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
+    std::fs::write(folder.path().join("authority.pem"), authority.pem()).unwrap();
+    std::fs::write(folder.path().join("certificate.pem"), certificate.pem()).unwrap();
+    std::fs::write(folder.path().join("key.pem"), key.serialize_pem()).unwrap();
+    let said = succeed(
+        Command::new("unshare")
+            .args(["--map-root-user", "--net", "--mount", "bash"])
+            .arg(root().join("e2e/counterparts/by_hosts_entry.sh"))
+            .env("FOLDER", folder.path())
+            .env("FLUORITE", program("fluorite"))
+            .env("PYTHON", python())
+            .env("CLIENT", root().join("e2e/counterparts/drive_ezviz_openapi_utils.py")),
+    )
+    .await;
+    assert!(said.trim_end().ends_with("all calls answered"), "{said}");
+}
