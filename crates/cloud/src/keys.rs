@@ -56,8 +56,7 @@ impl MasterKey {
         rand::rng().fill_bytes(&mut nonce);
         let aad = associated(purpose, owner);
         let payload = Payload { msg: secret, aad: &aad };
-        let sealed =
-            self.0.encrypt(Nonce::from_slice(&nonce), payload).expect("secrets are far below the cipher's limit");
+        let sealed = self.0.encrypt(&Nonce::from(nonce), payload).expect("secrets are far below the cipher's limit");
         [&nonce[..], &sealed].concat()
     }
 
@@ -67,10 +66,10 @@ impl MasterKey {
     /// `Internal` when the key file is not the one it was sealed with, or the bytes were changed.
     pub(crate) fn open_sealed(&self, purpose: &str, owner: &str, sealed: &[u8]) -> Result<Vec<u8>, Error> {
         let wrong = || Error::Internal(format!("{purpose} of {owner} cannot be opened with this key file").into());
-        let (nonce, rest) = sealed.split_at_checked(NONCE_BYTES).ok_or_else(wrong)?;
+        let (nonce, rest) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or_else(wrong)?;
         let aad = associated(purpose, owner);
         let payload = Payload { msg: rest, aad: &aad };
-        self.0.decrypt(Nonce::from_slice(nonce), payload).map_err(|_| wrong())
+        self.0.decrypt(&Nonce::from(*nonce), payload).map_err(|_| wrong())
     }
 
     /// As [`MasterKey::open_sealed`], for text.

@@ -32,6 +32,7 @@ pub use device::{Attach, Attached, Channel, Device, Listing};
 pub use error::Error;
 pub use grant::{LiveAddress, LiveAsk, PlayGrant};
 pub use live::PublishGrant;
+pub use store::UnixMillis;
 
 use account::Callers;
 use grant::Grants;
