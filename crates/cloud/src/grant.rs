@@ -158,6 +158,7 @@ impl Grants {
             let of_channel = revoked.entry((row.serial.clone(), row.channel_no)).or_default();
             if row.up_to {
                 of_channel.up_to = row.grant_id.max(of_channel.up_to);
+                of_channel.ids.retain(|id| *id > of_channel.up_to);
                 // What is given out from now on must not fall under it, even if the clock was set back.
                 let mut latest = self.latest_id();
                 *latest = row.grant_id.max(*latest);
@@ -218,14 +219,20 @@ impl Cloud {
     /// Makes an address of a live stream.
     ///
     /// # Errors
-    /// `InvalidArgument` for the expiry, `DeviceOffline`, `NotOwner` if it is the caller's no more.
+    /// As [`Cloud::standing_address`], and `DeviceOffline`.
     pub async fn live_address(&self, caller: &Caller, channel: &Channel, ask: LiveAsk) -> Result<LiveAddress, Error> {
+        let address = self.standing_address(caller, channel, ask).await?;
+        if self.is_online(&channel.serial) { Ok(address) } else { Err(Error::DeviceOffline) }
+    }
+
+    /// Makes an address of a live stream that may be played later, when the device is on line.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for the expiry, `NotOwner` if it is the caller's no more.
+    pub async fn standing_address(&self, caller: &Caller, channel: &Channel, ask: LiveAsk) -> Result<LiveAddress, Error> {
         let expire_s = ask.expire_s.unwrap_or(EXPIRE_DEFAULT_S);
         if !(EXPIRE_MIN_S..=EXPIRE_MAX_S).contains(&expire_s) {
             return Err(Error::InvalidArgument { field: "expireTime" });
-        }
-        if !self.is_online(&channel.serial) {
-            return Err(Error::DeviceOffline);
         }
         let now = self.clock.now();
         let expire = (now + Duration::from_secs(expire_s)).as_secs();
@@ -288,14 +295,15 @@ impl Cloud {
     pub async fn revoke(&self, _: &Caller, channel: &Channel, id: Option<u64>) -> Result<(), Error> {
         let now = self.clock.now();
         if let Some(id) = id {
-            // Given out later than now, or so long ago that it has expired: there is nothing to take back.
+            // Given out later than any clock allows, or so long ago that it has expired: there is nothing to take back.
             let given = id_time(id);
-            if given > now || given + LONGEST < now || i64::try_from(id).is_err() {
+            if given > now + CLOCK_SLACK || given + LONGEST < now || i64::try_from(id).is_err() {
                 return Ok(());
             }
-            let key = (channel.serial.clone(), channel.no.0);
-            if self.grants.revoked().get(&key).is_some_and(|revoked| revoked.ids.len() >= REVOKED_MAX) {
-                return Err(Error::RateLimited);
+            match self.grants.revoked().get(&(channel.serial.clone(), channel.no.0)) {
+                Some(revoked) if revoked.contains(id) => return Ok(()),
+                Some(revoked) if revoked.ids.len() >= REVOKED_MAX => return Err(Error::RateLimited),
+                _ => {}
             }
         }
         let row = self.revocation(&channel.serial, channel.no, id);

@@ -976,6 +976,12 @@ async fn t20_one_address_or_all_are_taken_back_for_good() {
     world.cloud.revoke(&alice, &channel, None).await.unwrap();
     assert!(changes.has_changed().unwrap());
     world.cloud.revoke(&alice, &channel, None).await.unwrap();
+    // One row says it all.
+    let rows = world.rows().await;
+    let kept = rows.revocations(world.now()).await.unwrap();
+    assert_eq!(kept.iter().filter(|row| row.up_to).count(), 1, "{kept:?}");
+    assert!(kept.iter().all(|row| row.grant_id != id), "{kept:?}");
+    rows.close().await;
     for _ in 0..2 {
         assert_err!(world.verify(&first), Error::GrantInvalid);
         assert_err!(world.verify(&second), Error::GrantInvalid);

@@ -313,6 +313,16 @@ async fn grant_keys_and_revocations(store: MetaStore) {
     assert_eq!(store.revocations(at(11)).await.unwrap().len(), 2);
     assert_eq!(store.purge_expired(at(26), NOW).await.unwrap(), 2);
     assert_eq!(store.revocations(NOW).await.unwrap(), expected[2..]);
+
+    // What a newer row covers for as long goes; what lives longer, is later or is another channel's stays.
+    let later =
+        [revocation("A", 7, false, at(30)), revocation("A", 9, true, at(29)), revocation("A", 10, false, at(29))];
+    let elsewhere = revocation("B", 8, true, at(29));
+    for row in [&elsewhere, &revocation("A", 8, true, at(29)), &revocation("A", 9, false, at(28)), &later[2], &later[1]]
+    {
+        store.insert_revocation(row).await.unwrap();
+    }
+    assert_eq!(store.revocations(NOW).await.unwrap(), [&later[..], &[elsewhere]].concat());
 }
 
 /// Writers and readers at once: nobody fails, nothing is lost.

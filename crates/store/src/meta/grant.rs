@@ -42,16 +42,30 @@ fn revocation(row: AnyRow) -> Result<RevocationRow, Error> {
     })
 }
 
-/// Takes addresses back as part of what else is being done.
+/// Takes addresses back as part of what else is being done. What a row covers goes when it comes, so
+/// that taking all back again and again leaves one row.
 pub(super) async fn revoke(tx: &mut AnyConnection, revocations: &[RevocationRow]) -> Result<(), Error> {
     for revocation in revocations {
+        let grant_id = i64::try_from(revocation.grant_id).map_err(|_| Error::Conflict)?;
+        if revocation.up_to {
+            query(
+                "DELETE FROM revocation \
+                 WHERE serial = $1 AND channel_no = $2 AND grant_id <= $3 AND expires_at <= $4",
+            )
+            .bind(&revocation.serial)
+            .bind(i64::from(revocation.channel_no))
+            .bind(grant_id)
+            .bind(revocation.expires_at.0)
+            .execute(&mut *tx)
+            .await?;
+        }
         query(
             "INSERT INTO revocation (serial, channel_no, grant_id, up_to, expires_at) VALUES ($1, $2, $3, $4, $5) \
              ON CONFLICT (serial, channel_no, grant_id, up_to) DO UPDATE SET expires_at = excluded.expires_at",
         )
         .bind(&revocation.serial)
         .bind(i64::from(revocation.channel_no))
-        .bind(i64::try_from(revocation.grant_id).map_err(|_| Error::Conflict)?)
+        .bind(grant_id)
         .bind(i64::from(revocation.up_to))
         .bind(revocation.expires_at.0)
         .execute(&mut *tx)
