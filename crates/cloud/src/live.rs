@@ -105,3 +105,51 @@ impl Cloud {
         self.push_keys.map().retain(|(owner, _), _| owner != serial);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use device::DriverKind;
+    use media::HubSettings;
+    use proptest::prelude::*;
+    use tempfile::TempDir;
+
+    use crate::{Attach, Clock, Cloud, Settings};
+
+    /// Both readers of addresses take whatever a stranger sends: they refuse it and come to no harm.
+    #[tokio::test]
+    async fn arbitrary_addresses_are_refused() {
+        let folder = TempDir::new().unwrap();
+        let (data, clock) = (folder.path().to_owned(), Clock::system());
+        let settings = Settings { data, hub: HubSettings::default(), allow: Vec::new(), clock };
+        let (cloud, _) = Cloud::open(settings).await.unwrap();
+        let attach = Attach {
+            kind: DriverKind::RtmpPush,
+            address: String::new(),
+            login: None,
+            serial: Some("CAMERA001".into()),
+            validate_code: None,
+            name: None,
+            keep_live: false,
+        };
+        cloud.attach(&cloud.console(), attach).await.unwrap();
+
+        // Mostly wrong in one place only: a path of the right form, parameters of the right names.
+        let path = prop_oneof![
+            any::<String>(),
+            "/(v3/openlive|push)/CAMERA001_[0-9+]{1,20}(_[0-9+]{1,20})?",
+            "/(v3/openlive|push)/[A-Z0-9_.%+-]{0,24}",
+        ];
+        let query = prop_oneof![
+            any::<String>(),
+            "expire=[0-9]{1,25}&id=[0-9]{1,25}&t=[0-9a-f]{64}&ev=(100|[0-9+]{1,25})",
+            "((expire|id|t|ev|key)=[0-9a-f%+-]{0,70}&?){0,6}",
+        ];
+        let cases = ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() };
+        proptest!(cases, |(path in path, query in query)| {
+            prop_assert!(cloud.verify_play(&path, &query).is_err());
+            prop_assert!(cloud.verify_publish(&path, &query).is_err());
+        });
+        cloud.shutdown().await;
+    }
+}
