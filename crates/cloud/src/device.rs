@@ -416,6 +416,19 @@ impl Cloud {
     /// `Internal`.
     pub async fn device_list(&self, caller: &Caller, page: u32, size: u32) -> Result<Listing<Device>, Error> {
         let (found, total) = self.store.devices_of(&caller.account.0, page.saturating_mul(size), size).await?;
+        self.listing(found, total).await
+    }
+
+    /// The caller's devices whose id comes after `id`, by id; `"0"` comes before all.
+    ///
+    /// # Errors
+    /// `Internal`.
+    pub async fn device_list_after(&self, caller: &Caller, id: &str, size: u32) -> Result<Listing<Device>, Error> {
+        let (found, total) = self.store.devices_after(&caller.account.0, id, size).await?;
+        self.listing(found, total).await
+    }
+
+    async fn listing(&self, found: Vec<DeviceRow>, total: u64) -> Result<Listing<Device>, Error> {
         let mut rows = Vec::with_capacity(found.len());
         for row in found {
             rows.push(self.device_of(row).await?);

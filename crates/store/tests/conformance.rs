@@ -220,6 +220,10 @@ async fn binding(store: MetaStore) {
         let (rows, total) = store.devices_of(ANNA, offset, limit).await.unwrap();
         assert_eq!((serials(&rows).as_slice(), total), (expected, 2));
     }
+    for (after, limit, expected) in [("0", 9, &["A", "B"][..]), ("0", 1, &["A"]), ("A", 9, &["B"]), ("B", 9, &[])] {
+        let (rows, total) = store.devices_after(ANNA, after, limit).await.unwrap();
+        assert_eq!((serials(&rows).as_slice(), total), (expected, 2));
+    }
     let (channels, total) = store.channels_of(ANNA, 1, 2).await.unwrap();
     assert_eq!((channels, total), (vec![channel("B", 2), channel("A", 1)], 4));
     assert_eq!(store.channels_of(BERT, 0, 9).await.unwrap(), (Vec::new(), 0));

@@ -187,6 +187,26 @@ impl MetaStore {
         Ok((rows.into_iter().map(device).collect::<Result<_, _>>()?, total.number("total")?))
     }
 
+    /// An account's devices with serials after `serial`, by serial, and how many it has in all.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn devices_after(
+        &self,
+        account_id: &str,
+        serial: &str,
+        limit: u32,
+    ) -> Result<(Vec<DeviceRow>, u64), Error> {
+        let rows = query("SELECT * FROM device WHERE account_id = $1 AND serial > $2 ORDER BY serial LIMIT $3")
+            .bind(account_id)
+            .bind(serial)
+            .bind(i64::from(limit))
+            .fetch_all(&self.reader)
+            .await?;
+        let (_, total) = self.devices_of(account_id, 0, 0).await?;
+        Ok((rows.into_iter().map(device).collect::<Result<_, _>>()?, total))
+    }
+
     /// Binds a device that nobody has; answers whether it was free.
     ///
     /// # Errors

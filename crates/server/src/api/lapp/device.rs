@@ -39,7 +39,10 @@ pub async fn rename(app: &App, ask: &Ask) -> Reply {
 pub async fn list(app: &App, ask: &Ask) -> Reply {
     let page = ask.page(app)?;
     let caller = app.caller(ask).await?;
-    let found = app.cloud.device_list(&caller, page.page, page.size).await?;
+    let found = match ask.optional("id") {
+        Some(id) => app.cloud.device_list_after(&caller, id, page.size).await?,
+        None => app.cloud.device_list(&caller, page.page, page.size).await?,
+    };
     let rows: Vec<ListRow<'_>> = found.rows.iter().map(ListRow::of).collect();
     Ok(Answer::rows(&rows, Page { total: found.total, ..page }))
 }

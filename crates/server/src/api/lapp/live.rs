@@ -1,6 +1,8 @@
 //! Play addresses: made, listed the old way, and revoked.
 
-use cloud::{Caller, LiveAddress, LiveAsk};
+use std::time::Duration;
+
+use cloud::{Caller, Device, LiveAddress, LiveAsk};
 use device::Quality;
 use serde::Serialize;
 
@@ -8,6 +10,19 @@ use crate::api::code::{self, Family};
 use crate::api::reply::{Answer, Failure, Reply};
 use crate::api::time::local_text;
 use crate::api::{App, Ask};
+
+/// A row's `status`: its addresses can be used. Without addresses it is 0.
+const IN_USE: u8 = 1;
+/// A row's `exception`: all is well.
+const NO_EXCEPTION: u8 = 0;
+/// A row's `exception`: the device is off line.
+const EXCEPTION_OFFLINE: u8 = 1;
+/// A row's `exception`: the device was removed.
+const EXCEPTION_REMOVED: u8 = 3;
+/// A row's `exception`: there is no such channel.
+const EXCEPTION_INVALID: u8 = 4;
+/// A row's `exception`: the device is not bound to the caller.
+const EXCEPTION_NOT_BOUND: u8 = 5;
 
 /// Pairs in a `source` list; documented.
 const SOURCES_MAX: usize = 50;
@@ -149,30 +164,50 @@ struct SourceRow {
 }
 
 async fn source_row(app: &App, ask: &Ask, caller: &Caller, serial: &str, no: u16, expire_s: Option<u64>) -> SourceRow {
+    let made = source_addresses(app, caller, serial, no, expire_s).await;
     let mut row = SourceRow { device_serial: serial.trim().to_uppercase(), channel_no: no, ..SourceRow::default() };
-    let made: Result<(LiveAddress, LiveAddress), cloud::Error> = async {
-        let device = app.cloud.device(caller, serial).await?;
-        row.device_name = Some(device.name);
-        let channel = app.cloud.channel(caller, serial, no).await?;
-        let main = app.cloud.live_address(caller, &channel, LiveAsk { quality: Quality::Main, expire_s }).await?;
-        let sub = app.cloud.live_address(caller, &channel, LiveAsk { quality: Quality::Sub, expire_s }).await?;
-        Ok((main, sub))
-    }
-    .await;
     let code = match made {
-        Ok((main, sub)) => {
+        Ok((device, main, sub)) => {
+            row.device_name = Some(device.name);
             row.rtmp_hd = Some(url(app, ask, Protocol::Rtmp, &main));
             row.hd_flv_address = Some(url(app, ask, Protocol::Flv, &main));
             row.rtmp = Some(url(app, ask, Protocol::Rtmp, &sub));
             row.flv_address = Some(url(app, ask, Protocol::Flv, &sub));
-            row.status = 1;
+            row.status = IN_USE;
+            row.exception = if device.online { NO_EXCEPTION } else { EXCEPTION_OFFLINE };
+            if let Some(seconds) = expire_s {
+                row.end_time = Some(main.expires_at.0);
+                row.begin_time = Some((main.expires_at - Duration::from_secs(seconds)).0);
+            }
             code::OK
         }
-        Err(error) => Failure::from(error).code(Family::Address),
+        Err(error) => {
+            row.exception = match error {
+                cloud::Error::DeviceRemoved => EXCEPTION_REMOVED,
+                cloud::Error::NotOwner => EXCEPTION_NOT_BOUND,
+                _ => EXCEPTION_INVALID,
+            };
+            Failure::from(error).code(Family::Address)
+        }
     };
     row.ret = code.to_string();
     row.desc = code::text(code, ask.language).to_owned();
     row
+}
+
+/// The addresses of a row, which are filled for a device that is off line too: such lists are kept.
+async fn source_addresses(
+    app: &App,
+    caller: &Caller,
+    serial: &str,
+    no: u16,
+    expire_s: Option<u64>,
+) -> Result<(Device, LiveAddress, LiveAddress), cloud::Error> {
+    let device = app.cloud.device(caller, serial).await?;
+    let channel = app.cloud.channel(caller, serial, no).await?;
+    let main = app.cloud.standing_address(caller, &channel, LiveAsk { quality: Quality::Main, expire_s }).await?;
+    let sub = app.cloud.standing_address(caller, &channel, LiveAsk { quality: Quality::Sub, expire_s }).await?;
+    Ok((device, main, sub))
 }
 
 /// Splits `SERIAL:CH,SERIAL:CH`; serials may hold colons, the last one counts.
