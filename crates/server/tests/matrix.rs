@@ -147,3 +147,29 @@ async fn every_required_parameter_is_named() {
     assert_eq!(world.call("v2/live/address/get", &tolerated).await["code"], "200");
     world.stop().await;
 }
+
+/// The answer's parts agree with each other, and each call makes an address of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn address_and_its_parts_agree() {
+    let world = World::with(|config| config.node.utc_offset = server::config::UtcOffset(0)).await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        let asked = [("deviceSerial", MINE), ("protocol", "3"), ("expireTime", "86400")];
+        let answer = world.call("v2/live/address/get", &asked).await;
+        let data = &answer["data"];
+        let url = url::Url::parse(data["url"].as_str().unwrap()).unwrap();
+        let query: std::collections::HashMap<_, _> = url.query_pairs().into_owned().collect();
+        assert_eq!(query["id"], data["id"].as_str().unwrap());
+        let expire: i64 = query["expire"].parse().unwrap();
+        let left = expire - std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() as i64;
+        assert!((86_340..=86_400).contains(&left), "{left}");
+        // In UTC the clock's part of the text is the rest of the day.
+        let clock: Vec<i64> =
+            data["expireTime"].as_str().unwrap()[11..].split(':').map(|n| n.parse().unwrap()).collect();
+        assert_eq!(clock[0] * 3600 + clock[1] * 60 + clock[2], expire % 86_400);
+        ids.push(query["id"].clone());
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 3);
+    world.stop().await;
+}

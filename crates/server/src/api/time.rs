@@ -26,3 +26,25 @@ fn civil(days: i64) -> (i64, i64, i64) {
     let year = year + era * 400 + i64::from(month >= 10);
     (year, if month < 10 { month + 3 } else { month - 9 }, day_of_month)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Expected values are those of `date` of GNU coreutils.
+    #[test]
+    fn local_text_is_what_date_says() {
+        let check = |seconds: i64, minutes: i32, expected: &str| {
+            assert_eq!(local_text(UnixMillis(seconds * 1000 + 999), UtcOffset(minutes)), expected);
+        };
+        check(0, 480, "1970-01-01 08:00:00");
+        check(951_782_400, 480, "2000-02-29 08:00:00");
+        check(951_868_800, 0, "2000-03-01 00:00:00");
+        check(1_583_020_799, 480, "2020-03-01 07:59:59");
+        check(4_107_513_599, 480, "2100-02-28 23:59:59");
+        check(4_107_513_600, 480, "2100-03-01 00:00:00");
+        check(1_606_999_273, 480, "2020-12-03 20:41:13");
+        check(1_606_999_273, -210, "2020-12-03 09:11:13");
+        check(253_402_300_799, 480, "10000-01-01 07:59:59");
+    }
+}
