@@ -144,7 +144,12 @@ impl Http {
                 connection.await
             }
         };
-        served.map_err(|e| anyhow::anyhow!(e))
+        served.map_err(|error| {
+            if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
+                self.gateway.sessions.count_malformed();
+            }
+            anyhow::anyhow!(error)
+        })
     }
 }
 

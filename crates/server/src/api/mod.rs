@@ -208,6 +208,9 @@ async fn answer(app: &App, request: Request<Body>) -> Response {
         Err(failure) => Err(failure),
     };
     if let Err(failure) = &reply {
+        if matches!(failure, Failure::Form(_)) {
+            app.gateway.sessions.count_malformed();
+        }
         note(route.path, failure, failure.code(route.family));
     }
     Envelope::Lapp.wrap(&reply, route.family, language)

@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use av::{MediaKind, UnixMicros};
 use av::container::flv::{FrameReader, TagType};
+use av::{MediaKind, UnixMicros};
 use bytes::Bytes;
 use proto::rtmp::server::{Event, Media, ServerSession};
 use proto::rtmp::{Output, StreamPath};
@@ -138,7 +138,11 @@ async fn serve_tls<S: AsyncRead + AsyncWrite + Unpin>(gateway: &Arc<Gateway>, mu
 }
 
 /// Talks until the peer says what it wants; `None` when it left, took too long or spoke something else.
-async fn wish<S: AsyncRead + AsyncWrite + Unpin>(gateway: &Gateway, socket: &mut S, rtmp: &mut ServerSession) -> Option<Wish> {
+async fn wish<S: AsyncRead + AsyncWrite + Unpin>(
+    gateway: &Gateway,
+    socket: &mut S,
+    rtmp: &mut ServerSession,
+) -> Option<Wish> {
     let deadline = Instant::now() + WISH_WITHIN;
     let mut buffer = vec![0; READ];
     loop {
@@ -286,6 +290,7 @@ async fn publish<S: AsyncRead + AsyncWrite + Unpin>(
     info!(%stream, "publishing");
     let mut frames = FrameReader::new();
     let mut buffer = vec![0; READ];
+    let mut fault = String::new();
     let why = 'publish: loop {
         while let Some(output) = rtmp.poll_output() {
             match output {
@@ -297,6 +302,7 @@ async fn publish<S: AsyncRead + AsyncWrite + Unpin>(
                 Output::Event(Event::Media(message)) => {
                     if let Err(error) = write(&mut writer, &mut frames, message) {
                         debug!(%error, "malformed media");
+                        fault = error.to_string();
                         break 'publish Why::Malformed;
                     }
                 }
@@ -324,6 +330,10 @@ async fn publish<S: AsyncRead + AsyncWrite + Unpin>(
     info!(%stream, why = why.name(), "publishing ended");
     writer.fail("publish", why.name());
     session.finish(why);
+    if why == Why::Malformed {
+        // A fault in RTMP itself has been put into words by the session, which then says no more.
+        refuse(socket, &mut rtmp, "NetStream.Publish.Failed", &fault).await;
+    }
 }
 
 fn write(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
@@ -57,15 +57,8 @@ pub enum Why {
 
 impl Why {
     /// All reasons, for counters.
-    pub const ALL: [Why; 7] = [
-        Why::PeerLeft,
-        Why::Stalled,
-        Why::StreamEnded,
-        Why::Revoked,
-        Why::Killed,
-        Why::Malformed,
-        Why::Shutdown,
-    ];
+    pub const ALL: [Why; 7] =
+        [Why::PeerLeft, Why::Stalled, Why::StreamEnded, Why::Revoked, Why::Killed, Why::Malformed, Why::Shutdown];
 
     /// Its name in logs and metrics.
     pub fn name(self) -> &'static str {
@@ -162,7 +155,13 @@ pub struct Sessions {
 
 impl Sessions {
     /// Enters a session; it leaves the table when it is finished.
-    pub fn begin(&self, peer: SocketAddr, protocol: Protocol, stream: StreamId, grant: Option<PlayGrant>) -> Arc<Session> {
+    pub fn begin(
+        &self,
+        peer: SocketAddr,
+        protocol: Protocol,
+        stream: StreamId,
+        grant: Option<PlayGrant>,
+    ) -> Arc<Session> {
         let id = self.shared.next.fetch_add(1, Ordering::Relaxed) + 1;
         let session = Arc::new(Session {
             id,
@@ -195,7 +194,7 @@ impl Sessions {
         found.len()
     }
 
-    /// Counts a peer that could not be understood before it had a session.
+    /// Counts a peer that could not be understood before it had a session, or a request that could not.
     pub fn count_malformed(&self) {
         self.shared.ended[Why::Malformed as usize - 1].fetch_add(1, Ordering::Relaxed);
     }

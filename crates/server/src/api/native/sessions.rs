@@ -4,16 +4,20 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{Done, NativeFailure, Operator};
 use crate::api::App;
 use crate::gateway::session::{Session, Why};
 
-/// `GET sessions`
+/// `GET sessions`: those running now, and since the start how many ended for which reason; peers that
+/// were never understood count as `malformed`.
 pub async fn list(State(app): State<Arc<App>>, _: Operator) -> Done<Value> {
-    let sessions: Vec<Value> = app.gateway.sessions.list().iter().map(|session| shown(session)).collect();
-    Done(StatusCode::OK, json!({ "sessions": sessions }))
+    let all = &app.gateway.sessions;
+    let sessions: Vec<Value> = all.list().iter().map(|session| shown(session)).collect();
+    let ended: Map<String, Value> =
+        all.ended().map(|(why, count)| (why.name().replace(' ', "_"), count.into())).collect();
+    Done(StatusCode::OK, json!({ "sessions": sessions, "ended": ended, "skipped_blocks": all.skipped() }))
 }
 
 /// `DELETE sessions/{id}`: its connection is closed.
