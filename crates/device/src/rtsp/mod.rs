@@ -82,6 +82,8 @@ fn stream_facts(description: &Description) -> StreamFacts {
 impl Driver for RtspDriver {
     async fn probe(&self) -> Result<DeviceFacts, DriverError> {
         let (connection, description) = self.describe(&self.main).await?;
+        // Better told now than by a picture that never comes.
+        pull::choose(&description)?;
         self.keep(connection).await;
         let sub = match &self.sub {
             Some(address) => Some(stream_facts(&self.describe(address).await?.1)),

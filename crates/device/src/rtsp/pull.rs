@@ -54,7 +54,10 @@ pub(crate) async fn pull(
 }
 
 /// The media to set up, by index, and their formats: the first picture and the first sound.
-fn choose(description: &Description) -> Result<(Vec<usize>, Vec<Format>), DriverError> {
+///
+/// # Errors
+/// `Protocol` at `describe` when there is neither.
+pub(super) fn choose(description: &Description) -> Result<(Vec<usize>, Vec<Format>), DriverError> {
     let receivable = |kind| {
         let media = description.media.iter().enumerate();
         // A medium we would have to send is the camera's speaker.

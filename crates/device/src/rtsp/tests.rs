@@ -337,9 +337,16 @@ async fn a_camera_that_falls_silent_is_given_up_after_ten_seconds() {
 
 #[tokio::test]
 async fn a_camera_without_usable_media_is_named() {
-    let (url, _events) = scripted("v=0\r\nm=video 0 RTP/AVP 26\r\na=rtpmap:26 JPEG/90000\r\n", 0, 0).await;
-    let error = pulled(&url, None, |_| false).await.unwrap_err();
-    assert!(matches!(&error, DriverError::Protocol { step: "describe", cause } if cause.contains("JPEG")), "{error}");
+    let camera = async || scripted("v=0\r\nm=video 0 RTP/AVP 26\r\na=rtpmap:26 JPEG/90000\r\n", 0, 0).await;
+    let named = |error: &DriverError| {
+        let told = matches!(error, DriverError::Protocol { step: "describe", cause } if cause.contains("JPEG"));
+        assert!(told, "{error}");
+    };
+    let (url, _events) = camera().await;
+    named(&pulled(&url, None, |_| false).await.unwrap_err());
+    // When it is attached, not only when somebody wants to watch.
+    let (url, _events) = camera().await;
+    named(&RtspDriver::new(dialer(), &url, None).unwrap().probe().await.unwrap_err());
 }
 
 #[tokio::test]
