@@ -1,0 +1,291 @@
+//! Cameras and encoders nobody here wrote: GStreamer's RTSP server and ffmpeg, attached as their owner
+//! would attach them, and watched by players nobody here wrote.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use av::container::flv::{Demuxer, FrameReader, Tag, TagType};
+use av::{CodecKind, MediaKind, TrackId, UnixMicros};
+use proto::rtmp::client::{Event, Purpose};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, timeout};
+
+use crate::harness::{PATIENCE, root, run, succeed};
+use crate::live::probe;
+use crate::media::{FlvViewer, Luma, Pictures};
+use crate::rtmp::RtmpClient;
+use crate::site::{Site, text};
+
+/// On line and off line are noticed within this.
+const NOTICED: Duration = Duration::from_secs(15);
+
+/// A camera behind GStreamer's RTSP server, with a login; ends with the value.
+struct GstCamera {
+    process: Child,
+    port: u16,
+}
+
+impl GstCamera {
+    async fn start(arguments: &[&str]) -> GstCamera {
+        let mut process = Command::new("/usr/bin/python3")
+            .arg(root().join("e2e/counterparts/gst_rtsp_server.py"))
+            .args(["--user", "admin", "--password", "camera secret", "--fps", "10"])
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut said = BufReader::new(process.stdout.take().unwrap());
+        timeout(PATIENCE, said.read_line(&mut line)).await.expect("the camera starts in time").unwrap();
+        let port = line.trim().strip_prefix("port ").and_then(|port| port.parse().ok());
+        GstCamera { process, port: port.expect("the camera tells its port") }
+    }
+
+    /// Its small stream, which two busy cores can encode many of.
+    fn address(&self) -> String {
+        format!("rtsp://127.0.0.1:{}/sub", self.port)
+    }
+
+    async fn kill(mut self) {
+        self.process.kill().await.unwrap();
+    }
+}
+
+/// What attaches a camera at these addresses.
+fn rtsp(addresses: &str) -> Value {
+    json!({ "driver": "rtsp", "address": addresses, "login": { "user": "admin", "password": "camera secret" } })
+}
+
+/// The first decoded picture of an FLV address.
+async fn first_picture(site: &Site, address: &str) -> Luma {
+    let mut viewer = FlvViewer::open(site.server.client(), address).await;
+    let mut pictures = Pictures::new();
+    let deadline = Instant::now() + PATIENCE;
+    while let Some(output) = viewer.next(deadline).await {
+        output.tracks.iter().for_each(|tracks| pictures.set_tracks(tracks));
+        let video = output.frame.filter(|frame| frame.track == TrackId::VIDEO);
+        if let Some(picture) = video.and_then(|frame| pictures.decode(&frame)) {
+            return picture;
+        }
+    }
+    panic!("no picture from {address}");
+}
+
+/// The seven bars of the test picture are there: each is darker than the one to its left.
+#[track_caller]
+fn assert_bars(bars: &[u64]) {
+    assert!(bars.len() == 7 && bars.windows(2).all(|pair| pair[0] > pair[1] + 5), "{bars:?}");
+}
+
+fn bars(picture: &Luma) -> Vec<u64> {
+    let row = picture.size.1 / 4 * picture.stride;
+    (0..7).map(|n| u64::from(picture.samples[row + picture.size.0 * (2 * n + 1) / 14])).collect()
+}
+
+/// The first tag of an FLV address for which `wanted` holds.
+async fn first_tag(site: &Site, address: &str, wanted: impl Fn(&Tag) -> bool) -> Tag {
+    let mut response = site.server.client().get(address).send().await.unwrap();
+    assert_eq!(response.status(), 200, "{address}");
+    let mut demuxer = Demuxer::new();
+    loop {
+        while let Some(tag) = demuxer.pull().unwrap() {
+            if wanted(&tag) {
+                return tag;
+            }
+        }
+        let chunk = timeout(PATIENCE, response.chunk()).await.expect("media in time").unwrap();
+        demuxer.push(&chunk.expect("the stream goes on"));
+    }
+}
+
+/// What a player with a recent FFmpeg shows after this many pictures.
+async fn pyav(address: &str, pictures: u32) -> Value {
+    let python: PathBuf = root().join(".cache/venv/bin/python");
+    assert!(python.exists(), "run scripts/setup.sh test first");
+    let script = root().join("e2e/counterparts/pyav_player.py");
+    let shown = succeed(Command::new(python).arg(script).arg(address).arg(pictures.to_string())).await;
+    serde_json::from_str(&shown).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gstreamer_camera_plays_dies_and_returns() {
+    let site = Site::start().await;
+    let camera = GstCamera::start(&["--codec", "h264", "--audio", "aac"]).await;
+    let device = site.attach(rtsp(&camera.address())).await;
+    let serial = text(&device, "serial");
+    for protocol in [3, 4] {
+        let address = site.address(serial, protocol, &[]).await;
+        assert_eq!(probe(&address).await, ["aac", "h264"], "{address}");
+    }
+    let address = site.address(serial, 4, &[]).await;
+    let picture = first_picture(&site, &address).await;
+    assert_eq!(picture.size, (640, 360));
+    assert_bars(&bars(&picture));
+
+    let port = camera.port.to_string();
+    camera.kill().await;
+    site.status_becomes(serial, false, NOTICED).await;
+    let refused = site.call("v2/live/address/get", &[("deviceSerial", serial), ("protocol", "4")]).await;
+    assert_eq!(refused["code"], "20007");
+    let _camera = GstCamera::start(&["--codec", "h264", "--audio", "aac", "--port", &port]).await;
+    site.status_becomes(serial, true, NOTICED).await;
+    assert_bars(&bars(&first_picture(&site, &address).await));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_of_a_gstreamer_camera_is_named() {
+    let site = Site::start().await;
+    let camera = GstCamera::start(&[]).await;
+    let mut wrong = rtsp(&camera.address());
+    wrong["login"]["password"] = "camera secreT".into();
+    let (status, answer) = site.native("POST", "devices", wrong).await;
+    assert_eq!((status, text(&answer, "error")), (502, "DeviceUnreachable"));
+    assert!(text(&answer, "message").ends_with("login refused"), "{answer}");
+    let (_, listed) = site.server.native("GET", "devices", None).await;
+    assert_eq!(listed, json!({ "devices": [] }), "nothing is attached");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h265_reaches_players_that_take_it_and_others_are_told() {
+    let site = Site::start().await;
+    let camera = GstCamera::start(&["--codec", "h265", "--audio", "aac"]).await;
+    let device = site.attach(rtsp(&camera.address())).await;
+    let serial = text(&device, "serial");
+
+    // A player that takes it, judged by a decoder made by others: over FLV its address says so, over
+    // RTMP the player itself.
+    let (flv, rtmp) = (site.address(serial, 4, &[("supportH265", "1")]).await, site.address(serial, 3, &[]).await);
+    for address in [&flv, &rtmp] {
+        let shown = pyav(address, 12).await;
+        assert_eq!(shown["codecs"], json!(["aac", "hevc"]), "{address}");
+        assert_eq!((&shown["decoded"], &shown["size"]), (&json!(12), &json!([640, 360])), "{address}");
+        let bars: Vec<u64> = serde_json::from_value(shown["bars"].clone()).unwrap();
+        assert_bars(&bars);
+    }
+    // And by our own reader, to the byte: the enhanced form (Enhanced RTMP v2, "ExVideoTagHeader").
+    let tag = first_tag(&site, &flv, |tag| tag.kind == TagType::Video).await;
+    assert_eq!((tag.body[0] & 0x8F, &tag.body[1..5]), (0x80, &b"hvc1"[..]), "a sequence header of H.265");
+    assert_h265(&rtmp).await;
+
+    // A player that does not: never a black picture, always a reason.
+    let plain = site.address(serial, 4, &[]).await;
+    let refused = site.server.client().get(&plain).send().await.unwrap();
+    assert_eq!(refused.status(), 415);
+    assert!(refused.text().await.unwrap().contains("H.265"));
+    let refused = run(Command::new("rtmpdump").args(["--live", "-r", &rtmp, "-o", "/dev/null"])).await;
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("NetStream.Play.Failed"), "{said}");
+    let refused = run(Command::new("ffprobe").args(["-v", "error", &rtmp])).await;
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("H.265"), "{said}");
+}
+
+/// An RTMP player that says `hvc1` gets H.265 in the enhanced form, beginning with a key frame.
+async fn assert_h265(address: &str) {
+    let mut client = RtmpClient::open(Purpose::Play, address).await;
+    let mut frames = FrameReader::new();
+    loop {
+        let Event::Media(media) = client.event().await.expect("the stream goes on") else { continue };
+        if media.kind != MediaKind::Video {
+            continue;
+        }
+        assert_eq!((media.body[0] & 0x80, &media.body[1..5]), (0x80, &b"hvc1"[..]));
+        let output = frames.push(TagType::Video, media.timestamp, media.body, UnixMicros(0)).unwrap();
+        let Some(frame) = output.frame else { continue };
+        assert!(frame.key);
+        assert!(frames.tracks().iter().any(|track| track.codec.kind() == CodecKind::H265));
+        return;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_player_that_takes_no_h265_gets_the_h264_sub_stream() {
+    let site = Site::start().await;
+    let (main, sub) = tokio::join!(
+        GstCamera::start(&["--codec", "h265", "--audio", "none"]),
+        GstCamera::start(&["--codec", "h264", "--audio", "aac"]),
+    );
+    let device = site.attach(rtsp(&format!("{} {}", main.address(), sub.address()))).await;
+    let serial = text(&device, "serial");
+    for protocol in [3, 4] {
+        let address = site.address(serial, protocol, &[]).await;
+        assert_eq!(probe(&address).await, ["aac", "h264"], "{address}");
+    }
+    assert_bars(&bars(&first_picture(&site, &site.address(serial, 4, &[]).await).await));
+    let h265 = site.address(serial, 4, &[("supportH265", "1")]).await;
+    assert_eq!(pyav(&h265, 1).await["codecs"], json!(["hevc"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g711_sound_is_carried_as_it_is() {
+    let site = Site::start().await;
+    let camera = GstCamera::start(&["--codec", "h264", "--audio", "pcma"]).await;
+    let device = site.attach(rtsp(&camera.address())).await;
+    let serial = text(&device, "serial");
+    for protocol in [3, 4] {
+        let address = site.address(serial, protocol, &[]).await;
+        assert_eq!(probe(&address).await, ["h264", "pcm_alaw"], "{address}");
+    }
+    // FLV 10.1 §E.4.2.1: sound format 7 is G.711 A-law.
+    let address = site.address(serial, 4, &[]).await;
+    let tag = first_tag(&site, &address, |tag| tag.kind == TagType::Audio).await;
+    assert_eq!(tag.body[0] >> 4, 7);
+    assert!(tag.body.len() > 1, "with samples");
+}
+
+/// ffmpeg that publishes the test picture and a tone to an address, with the value.
+fn publisher(address: &str) -> Command {
+    let mut command = Command::new("ffmpeg");
+    command
+        .args(["-v", "error", "-re", "-f", "lavfi", "-i", "smptebars=size=320x240:rate=15"])
+        .args(["-re", "-f", "lavfi", "-i", "sine=sample_rate=44100", "-pix_fmt", "yuv420p"])
+        .args(["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "15", "-c:a", "aac"])
+        .args(["-f", "flv", address])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ffmpeg_publishes_and_nobody_else_can() {
+    let site = Site::start().await;
+    let device = site.attach(json!({ "driver": "push", "serial": "ENC000001", "name": "Encoder" })).await;
+    let serial = text(&device, "serial");
+    site.status_becomes(serial, false, NOTICED).await;
+    let address = device["push_urls"][0].as_str().unwrap().to_owned();
+
+    // Somebody without the key, while nobody publishes and again while its owner does.
+    let mut wrong = address.clone();
+    let last = if wrong.pop() == Some('a') { 'b' } else { 'a' };
+    wrong.push(last);
+    let refused = async |address: &str| {
+        let output = run(publisher(address).stderr(Stdio::piped())).await;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success(), "{address}: {said}");
+        said
+    };
+    assert!(refused(&wrong).await.contains("address is invalid"));
+
+    let mut owner = publisher(&address).spawn().unwrap();
+    site.status_becomes(serial, true, NOTICED).await;
+    assert!(refused(&wrong).await.contains("address is invalid"));
+    assert!(refused(&address).await.contains("somebody publishes this already"));
+    for protocol in [3, 4] {
+        let address = site.address(serial, protocol, &[]).await;
+        assert_eq!(probe(&address).await, ["aac", "h264"], "{address}");
+    }
+    let picture = first_picture(&site, &site.address(serial, 4, &[]).await).await;
+    assert_eq!(picture.size, (320, 240));
+    assert_bars(&bars(&picture));
+    assert!(owner.try_wait().unwrap().is_none(), "the owner goes on");
+
+    owner.kill().await.unwrap();
+    site.status_becomes(serial, false, NOTICED).await;
+}
