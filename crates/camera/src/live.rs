@@ -119,6 +119,7 @@ pub async fn run_sound(feed: Arc<Feed>, config: SoundConfig, clock: Clock, cance
 
 async fn run_sound_once(feed: &Feed, config: SoundConfig, clock: Clock) -> Result<(), Error> {
     feed.watched().await;
+    debug!(?config, "sound starts");
     let Some(mut encoder) = SoundEncoder::new(config)? else { return std::future::pending().await };
     let (rate, length) = (u64::from(encoder.sample_rate()), u64::from(encoder.frame_samples()));
     let time_of = |sample: u64| Duration::from_nanos((u128::from(sample) * 1_000_000_000 / u128::from(rate)) as u64);
@@ -137,5 +138,6 @@ async fn run_sound_once(feed: &Feed, config: SoundConfig, clock: Clock) -> Resul
             start = sample_at(clock.elapsed()) / length * length;
         }
     }
+    debug!("sound stops");
     Ok(())
 }

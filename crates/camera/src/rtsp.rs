@@ -37,8 +37,6 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 /// Bytes read at once; requests are small, and RTCP smaller.
 const READ_SIZE: usize = 4096;
-/// Payload type of the first track in our descriptions; each track has the next.
-const PAYLOAD_TYPE: u8 = 96;
 /// Tries to find a pair of free neighbouring ports.
 const PORT_TRIES: usize = 32;
 
@@ -64,6 +62,12 @@ impl Shared {
     /// The stream behind a path.
     fn stream(&self, path: &str) -> Option<&Stream> {
         self.streams.get(Quality::named(path.trim_matches('/'))?.name())
+    }
+
+    /// What DESCRIBE says of a stream; each medium has one format.
+    fn description(&self, stream: &Stream) -> Description {
+        let tracks: Vec<Track> = stream.feeds().map(|feed| feed.track.clone()).collect();
+        Description::live(&self.name, &tracks, server::control)
     }
 }
 
@@ -257,8 +261,7 @@ impl Connection {
         match event {
             Event::Describe { path, .. } => match self.shared.stream(&path) {
                 Some(stream) => {
-                    let tracks: Vec<Track> = stream.feeds().map(|feed| feed.track.clone()).collect();
-                    let description = Description::live(&self.shared.name, &tracks, server::control);
+                    let description = self.shared.description(stream);
                     self.session.describe(now, &description.write(clock::wall().0 as u64));
                 }
                 None => self.session.refuse(now, 404),
@@ -306,7 +309,8 @@ impl Connection {
                 (Link::Udp { rtp, rtcp, to }, Some(ports))
             }
         };
-        let packetizer = Packetizer::new(PAYLOAD_TYPE + track as u8);
+        let media = &self.shared.description(stream).media[track];
+        let packetizer = Packetizer::new(media.formats[0].payload_type);
         self.senders.insert(track, Sender { feed, packetizer, link });
         Ok(ports)
     }
