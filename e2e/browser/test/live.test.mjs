@@ -37,6 +37,7 @@ test('a camera plays by itself: frames are decoded, pixels live and move', async
   assert.ok(muted, 'starts without sound')
   assert.equal(await text('device-name'), ready.trial.devices[0].name)
   assert.equal(await text('device-state'), 'Online')
+  await at(page, 'figures').getByText('1280×720').waitFor()
   await page.screenshot({ path: `${shots}/phone-playing.png` })
 })
 
@@ -125,6 +126,7 @@ test('a revoked address is replaced by a new one', async () => {
   })
   await page.goto(pageUrl())
   await stage(page, { phase: 'playing' })
+  await until(() => id, 5_000, 'the id of the address')
   const first = id
   await lapp('v2/live/address/disable', { deviceSerial: ready.trial.devices[0].serial, channelNo: 1, urlId: first })
   await until(() => id !== first, 15_000, 'another address')
