@@ -348,24 +348,30 @@ async fn half_open_and_slow_connections_are_freed_within_15_s() {
         rest(socket).await;
         since.elapsed()
     };
-    let (a, b, c, d, e) = tokio::join!(
-        silence(http, b""),
-        silence(http, head),
-        silence(http, body),
-        silence(http, flv),
-        silence(http, idle)
-    );
-    let (f, g, h) = tokio::join!(silence(rtmp, b""), silence(rtmp, &[3; 100]), after_handshake);
-    let silent = [a, b, c, d, e, f, g, h];
-    assert!(silent.iter().all(|kept| *kept < FREED_WITHIN), "{silent:?}");
-    let (a, b, c, d) = tokio::join!(
-        trickle(http, head, b'x'),
-        trickle(http, body, b'x'),
-        trickle(http, flv, b'0'),
-        trickle(rtmp, b"\x03", 0)
-    );
-    let slow = [a, b, c, d];
-    assert!(slow.iter().all(|kept| *kept < FREED_WITHIN), "{slow:?}");
+    let silent = async {
+        let of_http = async {
+            tokio::join!(
+                silence(http, b""),
+                silence(http, head),
+                silence(http, body),
+                silence(http, flv),
+                silence(http, idle)
+            )
+        };
+        let of_rtmp = async { tokio::join!(silence(rtmp, b""), silence(rtmp, &[3; 100]), after_handshake) };
+        tokio::join!(of_http, of_rtmp)
+    };
+    let slow = async {
+        tokio::join!(
+            trickle(http, head, b'x'),
+            trickle(http, body, b'x'),
+            trickle(http, flv, b'0'),
+            trickle(rtmp, b"\x03", 0)
+        )
+    };
+    let (((a, b, c, d, e), (f, g, h)), (i, j, k, l)) = tokio::join!(silent, slow);
+    let listened = [a, b, c, d, e, f, g, h, i, j, k, l];
+    assert!(listened.iter().all(|kept| *kept < FREED_WITHIN), "{listened:?}");
     site.ends_well(RESIDENT_MAX_MIB).await;
 }
 

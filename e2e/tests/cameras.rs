@@ -55,6 +55,12 @@ impl GstCamera {
     async fn kill(mut self) {
         self.process.kill().await.unwrap();
     }
+
+    /// Sends it a signal by name.
+    async fn signal(&self, name: &str) {
+        let pid = self.process.id().unwrap().to_string();
+        succeed(Command::new("kill").args(["-s", name, &pid])).await;
+    }
 }
 
 /// What attaches a camera at these addresses.
@@ -134,6 +140,22 @@ async fn a_gstreamer_camera_plays_dies_and_returns() {
     let refused = site.call("v2/live/address/get", &[("deviceSerial", serial), ("protocol", "4")]).await;
     assert_eq!(refused["code"], "20007");
     let _camera = GstCamera::start(&["--codec", "h264", "--audio", "aac", "--port", &port]).await;
+    site.status_becomes(serial, true, NOTICED).await;
+    assert_bars(&bars(&first_picture(&site, &address).await));
+}
+
+/// A camera that crashed without its network: connections are taken by its system and answered by nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_that_freezes_is_off_line_and_on_line_again_when_it_thaws() {
+    let site = Site::start().await;
+    let camera = GstCamera::start(&["--codec", "h264", "--audio", "none"]).await;
+    let device = site.attach(rtsp(&camera.address())).await;
+    let serial = text(&device, "serial");
+    let address = site.address(serial, 4, &[]).await;
+    first_picture(&site, &address).await;
+    camera.signal("STOP").await;
+    site.status_becomes(serial, false, NOTICED).await;
+    camera.signal("CONT").await;
     site.status_becomes(serial, true, NOTICED).await;
     assert_bars(&bars(&first_picture(&site, &address).await));
 }
