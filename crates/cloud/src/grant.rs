@@ -229,7 +229,12 @@ impl Cloud {
     ///
     /// # Errors
     /// `InvalidArgument` for the expiry, `NotOwner` if it is the caller's no more.
-    pub async fn standing_address(&self, caller: &Caller, channel: &Channel, ask: LiveAsk) -> Result<LiveAddress, Error> {
+    pub async fn standing_address(
+        &self,
+        caller: &Caller,
+        channel: &Channel,
+        ask: LiveAsk,
+    ) -> Result<LiveAddress, Error> {
         let expire_s = ask.expire_s.unwrap_or(EXPIRE_DEFAULT_S);
         if !(EXPIRE_MIN_S..=EXPIRE_MAX_S).contains(&expire_s) {
             return Err(Error::InvalidArgument { field: "expireTime" });

@@ -147,7 +147,8 @@ impl Fanouts {
             return fanout.clone();
         }
         let (commands, receiver) = mpsc::channel(COMMANDS);
-        let blocks = Arc::new(Blocks { ring: Mutex::new(Ring::new(RingLimits::default())), head: watch::Sender::default() });
+        let blocks =
+            Arc::new(Blocks { ring: Mutex::new(Ring::new(RingLimits::default())), head: watch::Sender::default() });
         let fanout = Fanout { commands, blocks: blocks.clone() };
         let span = info_span!("fanout", stream = %key.0, ?format);
         let task = Task {

@@ -191,26 +191,29 @@ impl Drop for Leaves {
 }
 
 fn body(reader: BlockReader, leaves: Leaves) -> impl futures_util::Stream<Item = Result<Bytes, Infallible>> {
-    futures_util::stream::unfold((reader, leaves, Vec::new().into_iter()), |(mut reader, leaves, mut ready)| async move {
-        loop {
-            if let Some(bytes) = Iterator::next(&mut ready) {
-                leaves.0.add_bytes(Bytes::len(&bytes) as u64);
-                return Some((Ok(bytes), (reader, leaves, ready)));
+    futures_util::stream::unfold(
+        (reader, leaves, Vec::new().into_iter()),
+        |(mut reader, leaves, mut ready)| async move {
+            loop {
+                if let Some(bytes) = Iterator::next(&mut ready) {
+                    leaves.0.add_bytes(Bytes::len(&bytes) as u64);
+                    return Some((Ok(bytes), (reader, leaves, ready)));
+                }
+                let mut blocks = Vec::new();
+                let read = tokio::select! {
+                    biased;
+                    () = leaves.0.over() => None,
+                    read = reader.read(&mut blocks) => read,
+                };
+                let Some(lost) = read else {
+                    leaves.0.finish(Why::StreamEnded);
+                    return None;
+                };
+                leaves.0.add_skipped(lost);
+                ready = blocks.into_iter();
             }
-            let mut blocks = Vec::new();
-            let read = tokio::select! {
-                biased;
-                () = leaves.0.over() => None,
-                read = reader.read(&mut blocks) => read,
-            };
-            let Some(lost) = read else {
-                leaves.0.finish(Why::StreamEnded);
-                return None;
-            };
-            leaves.0.add_skipped(lost);
-            ready = blocks.into_iter();
-        }
-    })
+        },
+    )
 }
 
 async fn feed_websocket(mut socket: WebSocket, mut reader: BlockReader, session: Arc<Session>) {

@@ -81,7 +81,9 @@ impl Gateway {
                 () = self.cancel.cancelled() => return,
                 changed = revocations.changed() => if changed.is_err() { return },
             }
-            self.sessions.finish_where(Why::Revoked, |session| session.grant.as_ref().is_some_and(|grant| self.cloud.is_revoked(grant)));
+            self.sessions.finish_where(Why::Revoked, |session| {
+                session.grant.as_ref().is_some_and(|grant| self.cloud.is_revoked(grant))
+            });
         }
     }
 

@@ -27,8 +27,8 @@ use super::{Gateway, Refused};
 
 /// From the connection to its wish: a peer that is slower than this is not a player.
 const WISH_WITHIN: Duration = Duration::from_secs(10);
-/// A publisher that sends nothing for this long is gone (T9).
-const SILENCE: Duration = Duration::from_secs(15);
+/// A publisher that sends nothing for this long is gone: half-open peers are freed within 15 s (T9).
+const SILENCE: Duration = Duration::from_secs(12);
 /// Read at once from a peer that has not been let in, and from a publisher.
 const READ: usize = 16 << 10;
 /// How long to wait after accept failed, which it does when file descriptors run out.
