@@ -348,6 +348,14 @@ async fn half_open_and_slow_connections_are_freed_within_15_s() {
         rest(socket).await;
         since.elapsed()
     };
+    let device = site.attach(json!({ "driver": "push" })).await;
+    let after_publish = async {
+        let mut publisher = RtmpClient::open(Purpose::Publish, device["push_urls"][0].as_str().unwrap()).await;
+        assert_eq!(publisher.event().await, Some(Event::Started));
+        let since = Instant::now();
+        assert_eq!(publisher.event().await, None);
+        since.elapsed()
+    };
     let silent = async {
         let of_http = async {
             tokio::join!(
@@ -358,7 +366,8 @@ async fn half_open_and_slow_connections_are_freed_within_15_s() {
                 silence(http, idle)
             )
         };
-        let of_rtmp = async { tokio::join!(silence(rtmp, b""), silence(rtmp, &[3; 100]), after_handshake) };
+        let of_rtmp =
+            async { tokio::join!(silence(rtmp, b""), silence(rtmp, &[3; 100]), after_handshake, after_publish) };
         tokio::join!(of_http, of_rtmp)
     };
     let slow = async {
@@ -369,8 +378,8 @@ async fn half_open_and_slow_connections_are_freed_within_15_s() {
             trickle(rtmp, b"\x03", 0)
         )
     };
-    let (((a, b, c, d, e), (f, g, h)), (i, j, k, l)) = tokio::join!(silent, slow);
-    let listened = [a, b, c, d, e, f, g, h, i, j, k, l];
+    let (((a, b, c, d, e), (f, g, h, i)), (j, k, l, m)) = tokio::join!(silent, slow);
+    let listened = [a, b, c, d, e, f, g, h, i, j, k, l, m];
     assert!(listened.iter().all(|kept| *kept < FREED_WITHIN), "{listened:?}");
     site.ends_well(RESIDENT_MAX_MIB).await;
 }
