@@ -1,6 +1,6 @@
 //! What the camera looks at: a street wider and higher than its view.
 //!
-//! What stands still is drawn once ([`world`]); a frame copies the part in view and adds what moves.
+//! What stands still is drawn once (`world`); a frame copies the part in view and adds what moves.
 //! A frame depends only on the view and the moment, so the same moment looks the same in main and
 //! sub stream.
 
