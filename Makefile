@@ -24,6 +24,7 @@ $(WEB): $(WEB_SOURCES)
 ## test: everything, against real players, cameras and browsers
 test: web
 	@scripts/setup.sh test
+	cd apps/mobile && npm test --silent
 	cargo build --workspace --bins
 	cargo test --workspace --no-fail-fast
 

@@ -38,11 +38,17 @@ async fn t38_an_unmodified_client_comes_over_tls_by_a_hosts_entry() {
     let folder = tempfile::TempDir::new().unwrap();
     let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    authority.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign];
+    authority.distinguished_name.push(rcgen::DnType::CommonName, "private authority of a test");
     let authority_key = rcgen::KeyPair::generate().unwrap();
     let authority = rcgen::CertifiedIssuer::self_signed(authority, authority_key).unwrap();
     let key = rcgen::KeyPair::generate().unwrap();
     let names = vec!["open.ys7.com".to_owned()];
-    let certificate = rcgen::CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
+    let mut certificate = rcgen::CertificateParams::new(names).unwrap();
+    certificate.distinguished_name = rcgen::DistinguishedName::new();
+    certificate.distinguished_name.push(rcgen::DnType::CommonName, "open.ys7.com");
+    certificate.use_authority_key_identifier_extension = true;
+    let certificate = certificate.signed_by(&key, &authority).unwrap();
     std::fs::write(folder.path().join("authority.pem"), authority.pem()).unwrap();
     std::fs::write(folder.path().join("certificate.pem"), certificate.pem()).unwrap();
     std::fs::write(folder.path().join("key.pem"), key.serialize_pem()).unwrap();

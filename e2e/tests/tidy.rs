@@ -155,7 +155,7 @@ fn nothing_is_left_behind() {
                     !word(line[..at].chars().next_back()) && (marker.ends_with('(') || !word(behind))
                 })
             });
-            // `…/work/` within a longer path or an address is nobody's machine.
+            // Within a longer path or an address such a folder is nobody's machine.
             let elsewhere = |before: Option<char>| word(before) || before.is_some_and(|c| "./-}~*".contains(c));
             let machine = folders
                 .iter()

@@ -226,9 +226,7 @@ pub async fn probe(spec: &DeviceSpec, settings: &SupervisorSettings) -> Result<D
 fn driver(spec: &DeviceSpec, settings: &SupervisorSettings) -> Result<Arc<dyn Driver>, DriverError> {
     match spec.kind {
         DriverKind::RtmpPush => Ok(Arc::new(PushDriver::new(settings.hub.clone(), &spec.serial))),
-        DriverKind::Rtsp => {
-            Ok(Arc::new(RtspDriver::new(settings.dialer.clone(), &spec.address, spec.login.clone())?))
-        }
+        DriverKind::Rtsp => Ok(Arc::new(RtspDriver::new(settings.dialer.clone(), &spec.address, spec.login.clone())?)),
         DriverKind::Onvif => {
             Ok(Arc::new(OnvifDriver::new(settings.dialer.clone(), &spec.address, spec.login.clone())?))
         }

@@ -158,7 +158,7 @@ settings! {
     /// Streams in memory.
     media: Media {
         /// How many milliseconds bytes may wait so that writes to viewers merge; 0 writes every frame at
-        /// once. "auto": at once while the node has time to spare, up to 280 as it fills.
+        /// once. "auto": at once while the node has time to spare, up to 220 as it fills.
         merge_ms: Auto<u32> = Auto::Auto;
         /// Seconds a camera is still pulled after its last viewer left.
         linger_s: u32 = 15;

@@ -60,8 +60,9 @@ pub async fn accept(gateway: Arc<Gateway>, listener: TcpListener, tls: Option<Tl
             match tls {
                 None => serve_plain(&gateway, socket, peer).await,
                 Some(tls) => {
-                    if let Ok(Ok(socket)) = timeout(WISH_WITHIN, tls.accept(socket)).await {
-                        serve_tls(&gateway, socket, peer).await;
+                    let greeted = Box::pin(timeout(WISH_WITHIN, tls.accept(socket))).await;
+                    if let Ok(Ok(socket)) = greeted {
+                        Box::pin(serve_tls(&gateway, socket, peer)).await;
                     }
                 }
             }
@@ -77,18 +78,22 @@ enum Wish {
     Publish(StreamPath),
 }
 
+/// What a viewer's task holds while it watches is what it costs, so whatever is over by then (or never
+/// comes) is boxed and not part of it.
 async fn serve_plain(gateway: &Arc<Gateway>, mut socket: TcpStream, peer: SocketAddr) {
     let mut rtmp = Box::new(ServerSession::new());
-    match wish(gateway, &mut socket, &mut rtmp).await {
+    match Box::pin(wish(gateway, &mut socket, &mut rtmp)).await {
         None => {}
-        Some(Wish::Publish(path)) => publish(gateway, &mut socket, rtmp, &path, peer).await,
+        Some(Wish::Publish(path)) => Box::pin(publish(gateway, &mut socket, rtmp, &path, peer)).await,
         Some(Wish::Play(path)) => {
-            let Some((viewing, session)) = admit(gateway, &mut socket, &mut rtmp, &path, peer).await else { return };
+            let admitted = Box::pin(admit(gateway, &mut socket, &mut rtmp, &path, peer)).await;
+            drop(path);
+            let Some((viewing, session)) = admitted else { return };
             let (socket, stream) = (Arc::new(socket), viewing.stream().id().clone());
             let viewer = Viewer { greeting: transmit(&mut rtmp), socket: socket.clone(), session: session.clone() };
-            gateway.fanouts.join(viewing, Format::Rtmp, viewer).await;
+            Box::pin(gateway.fanouts.join(viewing, Format::Rtmp, viewer)).await;
             obey(gateway, &socket, rtmp, &session).await;
-            gateway.fanouts.leave(&stream, Format::Rtmp, session).await;
+            Box::pin(gateway.fanouts.leave(&stream, Format::Rtmp, session)).await;
         }
     }
 }
