@@ -25,7 +25,6 @@ $(WEB): $(WEB_SOURCES)
 test: web
 	@scripts/setup.sh test
 	cd apps/mobile && npm test --silent
-	cargo build --workspace --bins
 	cargo test --workspace --no-fail-fast
 
 ## lint: format, clippy, front end
