@@ -30,7 +30,7 @@ pub struct Stream {
 pub enum Setting {
     /// Every picture at once.
     Prompt,
-    /// Bytes wait so that writes merge.
+    /// Bytes wait so that writes merge, as they do by default on a full node.
     Thrifty,
     /// As it comes.
     Default,
@@ -41,7 +41,7 @@ impl Setting {
     pub fn merge_ms(self) -> Option<u32> {
         match self {
             Setting::Prompt => Some(0),
-            Setting::Thrifty => Some(280),
+            Setting::Thrifty => Some(220),
             Setting::Default => None,
         }
     }
