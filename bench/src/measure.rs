@@ -15,6 +15,8 @@ use crate::publisher::Publisher;
 use crate::server::{Attached, Fluorite, Nginx, Setting};
 use crate::viewer::{Address, first_key_frame};
 
+const GOP: Duration = Duration::from_secs(GOP_S as u64);
+
 /// How much is measured.
 pub struct Plan {
     /// Numbers of viewers.
@@ -41,9 +43,9 @@ impl Plan {
         Plan {
             viewers: vec![500, 1000],
             rounds: 2,
-            window: Duration::from_secs(8),
+            window: Duration::from_secs(7),
             joins: 100,
-            peer_joins: 15,
+            peer_joins: 10,
             publishers: 50,
             cold_starts: 15,
             only: None,
@@ -122,8 +124,6 @@ impl Subject {
 pub struct Cost {
     /// CPU seconds of the server for each 10⁹ bytes its viewers received.
     pub cpu_s_per_gb: f64,
-    /// Memory of the server for each viewer beyond the first tenth of them, in KiB.
-    pub rss_kib_per_viewer: f64,
     /// What the viewers saw.
     pub seen: Seen,
 }
@@ -151,6 +151,8 @@ pub struct TakingIn {
 pub struct Results {
     /// Viewers.
     pub fanout: Vec<Fanout>,
+    /// Who served, and memory of the server for each viewer, in KiB.
+    pub memory: Vec<(Subject, f64)>,
     /// Name, and times to the first key frame.
     pub joins: Vec<(&'static str, Vec<Duration>)>,
     /// Name, and what publishers cost.
@@ -219,11 +221,10 @@ pub fn run(plan: &Plan, binary: &Path, clip: &Arc<Clip>) -> Result<Results> {
                 let cost = fan_out(plan, subject, viewers, binary, clip)
                     .with_context(|| format!("{subject:?} with {viewers} viewers"))?;
                 eprintln!(
-                    "round {} {viewers:>5} {subject:?}: {:.3} s/GB, lag {:.1} ms, {:.1} KiB a viewer, {:?}",
+                    "round {} {viewers:>5} {subject:?}: {:.3} s/GB, lag {:.1} ms, {:?}",
                     round + 1,
                     cost.cpu_s_per_gb,
                     cost.seen.mean_lag_ms(),
-                    cost.rss_kib_per_viewer,
                     cost.seen
                 );
                 match results.fanout.iter_mut().find(|row| row.viewers == viewers && row.subject == subject) {
@@ -235,6 +236,10 @@ pub fn run(plan: &Plan, binary: &Path, clip: &Arc<Clip>) -> Result<Results> {
     }
     if plan.only.is_some() {
         return Ok(results);
+    }
+    let most = plan.viewers.iter().copied().max().unwrap_or_default();
+    for subject in [Subject::Nginx, Subject::Rtmp(Setting::Prompt), Subject::Flv(Setting::Prompt)] {
+        results.memory.push((subject, memory(subject, most, binary, clip)?));
     }
     for (name, subject, count) in [
         ("Fluorite, RTMP", Subject::Rtmp(Setting::Default), plan.joins),
@@ -254,25 +259,30 @@ pub fn run(plan: &Plan, binary: &Path, clip: &Arc<Clip>) -> Result<Results> {
 fn fan_out(plan: &Plan, subject: Subject, viewers: usize, binary: &Path, clip: &Arc<Clip>) -> Result<Cost> {
     let server = Running::start(subject, binary, clip)?;
     let mut load = Load::new(&server.address)?;
-    // The first tenth makes the rings that all share; only what the others add is theirs. Nobody asks
-    // what memory the floor takes.
-    let few = viewers / 10;
-    let mut before = 0.0;
-    if !matches!(subject, Subject::Floor(_)) {
-        load.grow_to(few)?;
-        before = mean_rss(&server, &mut load)?;
-    }
     load.grow_to(viewers)?;
-    let after = mean_rss(&server, &mut load)?;
+    // Past the burst of the beginning, in which everybody gets a GOP at once.
+    load.run_for(GOP)?;
     let cpu = server.process().cpu_s()?;
     let seen = load.watch(plan.window)?;
     let cpu = server.process().cpu_s()? - cpu;
     anyhow::ensure!(seen.bytes > 0, "nobody received anything");
-    Ok(Cost {
-        cpu_s_per_gb: cpu * 1e9 / seen.bytes as f64,
-        rss_kib_per_viewer: (after - before) / (viewers - few) as f64,
-        seen,
-    })
+    Ok(Cost { cpu_s_per_gb: cpu * 1e9 / seen.bytes as f64, seen })
+}
+
+/// Memory of the server for each viewer, in KiB.
+fn memory(subject: Subject, viewers: usize, binary: &Path, clip: &Arc<Clip>) -> Result<f64> {
+    let server = Running::start(subject, binary, clip)?;
+    let mut load = Load::new(&server.address)?;
+    // The first tenth makes what all share, and waits until rings are as full as they get; only what the
+    // others add is theirs.
+    let few = viewers / 10;
+    load.grow_to(few)?;
+    load.run_for(3 * GOP)?;
+    let before = mean_rss(&server, &mut load)?;
+    load.grow_to(viewers)?;
+    load.run_for(GOP)?;
+    let after = mean_rss(&server, &mut load)?;
+    Ok((after - before) / (viewers - few) as f64)
 }
 
 /// Memory over one GOP, since what a server keeps grows and shrinks with it.
@@ -280,7 +290,7 @@ fn mean_rss(server: &Running, load: &mut Load) -> Result<f64> {
     const LOOKS: u32 = 10;
     let mut sum = 0.0;
     for _ in 0..LOOKS {
-        load.run_for(Duration::from_secs(u64::from(GOP_S)) / LOOKS)?;
+        load.run_for(GOP / LOOKS)?;
         sum += server.process().rss_kib()?;
     }
     Ok(sum / f64::from(LOOKS))
@@ -291,7 +301,7 @@ fn warm_joins(subject: Subject, count: usize, binary: &Path, clip: &Arc<Clip>) -
     let server = Running::start(subject, binary, clip)?;
     let mut load = Load::new(&server.address)?;
     load.grow_to(1)?;
-    load.run_for(Duration::from_secs(u64::from(GOP_S)))?;
+    load.run_for(GOP)?;
     let mut times = Vec::new();
     for _ in 0..count {
         times.push(first_key_frame(&server.address)?);
@@ -331,7 +341,6 @@ fn nginx_takes_in(count: usize, clip: &Arc<Clip>) -> Result<TakingIn> {
 
 fn take_in(process: &Process, addresses: &[String], clip: &Arc<Clip>) -> Result<TakingIn> {
     const WINDOW_S: u64 = 6;
-    let gop = Duration::from_secs(u64::from(GOP_S));
     // The first few make what all share; only what the others add is theirs.
     let (few, others) = addresses.split_at(addresses.len() / 10);
     let mut publishers = Vec::new();
@@ -339,14 +348,14 @@ fn take_in(process: &Process, addresses: &[String], clip: &Arc<Clip>) -> Result<
         publishers.push(Publisher::start(address, clip)?);
     }
     // Until rings are as full as they get.
-    std::thread::sleep(3 * gop);
+    std::thread::sleep(3 * GOP);
     let before = process.rss_kib()?;
     for address in others {
         publishers.push(Publisher::start(address, clip)?);
         // Spread over GOPs, as cameras are.
-        std::thread::sleep(gop / others.len() as u32);
+        std::thread::sleep(GOP / others.len() as u32);
     }
-    std::thread::sleep(3 * gop);
+    std::thread::sleep(3 * GOP);
     let cpu = process.cpu_s()?;
     std::thread::sleep(Duration::from_secs(WINDOW_S));
     let cpu = process.cpu_s()? - cpu;

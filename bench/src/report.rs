@@ -40,6 +40,7 @@ pub fn page(results: &Results, plan: &Plan, binary: &Path, clip: &Clip) -> Resul
         writeln!(out, "| {name} | {value} |")?;
     }
     viewers(&mut out, results, plan)?;
+    memory(&mut out, results, plan)?;
     first_pictures(&mut out, results)?;
     publishers(&mut out, results, plan, clip)?;
     aims(&mut out, results, plan, clip)?;
@@ -50,9 +51,9 @@ fn viewers(out: &mut String, results: &Results, plan: &Plan) -> Result<()> {
     writeln!(out, "\n## What viewers cost\n")?;
     writeln!(
         out,
-        "| viewers | server | CPU s/GB | × its floor | × nginx | mean lag ms | KiB a viewer | stalled | lost | missing pictures |"
+        "| viewers | server | CPU s/GB | × its floor | × nginx | mean lag ms | stalled | lost | missing pictures |"
     )?;
-    writeln!(out, "|---|---|---|---|---|---|---|---|---|---|")?;
+    writeln!(out, "|---|---|---|---|---|---|---|---|---|")?;
     for &n in &plan.viewers {
         for subject in Subject::ALL {
             let Some(row) = find(results, n, subject) else { continue };
@@ -63,12 +64,11 @@ fn viewers(out: &mut String, results: &Results, plan: &Plan) -> Result<()> {
             let sees = !is_floor;
             writeln!(
                 out,
-                "| {n} | {} | {cost:.3} | {} | {} | {} | {} | {} | {} | {} |",
+                "| {n} | {} | {cost:.3} | {} | {} | {} | {} | {} | {} |",
                 subject.name(),
                 if is_floor { "1".into() } else { over(floor_of(subject)) },
                 if is_floor { "–".into() } else { over(Subject::Nginx) },
                 if sees { format!("{:.1}", lag(row)) } else { "–".into() },
-                if sees { format!("{:.1}", rss(row)) } else { "–".into() },
                 sum(row, |seen| seen.stalled as u64),
                 sum(row, |seen| seen.lost as u64),
                 if sees { sum(row, |seen| seen.missing).to_string() } else { "–".into() },
@@ -81,6 +81,17 @@ fn viewers(out: &mut String, results: &Results, plan: &Plan) -> Result<()> {
          Thrifty is `media.merge_ms = {}`, prompt is 0.",
         Setting::Thrifty.merge_ms().unwrap_or_default()
     )?;
+    Ok(())
+}
+
+fn memory(out: &mut String, results: &Results, plan: &Plan) -> Result<()> {
+    writeln!(out, "\n## Memory\n")?;
+    let most = plan.viewers.iter().copied().max().unwrap_or_default();
+    writeln!(out, "What the server grows by from {} to {most} viewers, for each of them.\n", most / 10)?;
+    writeln!(out, "| server | KiB a viewer |\n|---|---|")?;
+    for (subject, kib) in &results.memory {
+        writeln!(out, "| {} | {kib:.1} |", subject.name())?;
+    }
     Ok(())
 }
 
@@ -138,7 +149,6 @@ fn aims(out: &mut String, results: &Results, plan: &Plan, clip: &Clip) -> Result
                 {
                     line(format!("{n} viewers, {word}, {over}: CPU over nginx"), ratio, 0.75)?;
                 }
-                line(format!("{n} viewers, {word}, {over}: KiB a viewer"), rss(row), 6.0)?;
                 let trouble = sum(row, |seen| seen.stalled as u64 + seen.lost as u64 + seen.missing);
                 line(format!("{n} viewers, {word}, {over}: stalled, lost, missing pictures"), trouble as f64, 0.0)?;
             }
@@ -146,6 +156,9 @@ fn aims(out: &mut String, results: &Results, plan: &Plan, clip: &Clip) -> Result
                 line(format!("{n} viewers, {word}: CPU of HTTP-FLV over RTMP"), ratio, 1.1)?;
             }
         }
+    }
+    for (subject, kib) in results.memory.iter().filter(|(subject, _)| *subject != Subject::Nginx) {
+        line(format!("{}: KiB a viewer", subject.name()), *kib, 6.0)?;
     }
     for (name, times) in results.joins.iter().filter(|(name, _)| name.starts_with("Fluorite")) {
         if name.contains("not yet pulled") {
@@ -192,10 +205,6 @@ fn floor_of(subject: Subject) -> Subject {
 
 fn cpu(row: &Fanout) -> f64 {
     median(row.rounds.iter().map(|cost| cost.cpu_s_per_gb).collect())
-}
-
-fn rss(row: &Fanout) -> f64 {
-    median(row.rounds.iter().map(|cost| cost.rss_kib_per_viewer).collect())
 }
 
 fn lag(row: &Fanout) -> f64 {

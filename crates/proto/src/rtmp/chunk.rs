@@ -113,6 +113,11 @@ impl Reader {
         self.message_max = bytes.min(MESSAGE_MAX);
     }
 
+    /// Gives back memory kept for chunk streams yet to come.
+    pub fn shrink_to_fit(&mut self) {
+        self.streams.shrink_to_fit();
+    }
+
     /// Takes bytes from the front of `input` until a message is complete or nothing is left.
     ///
     /// # Errors

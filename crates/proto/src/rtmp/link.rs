@@ -47,6 +47,10 @@ impl Link {
         self.reader.set_message_max(bytes);
     }
 
+    pub fn shrink_to_fit(&mut self) {
+        self.reader.shrink_to_fit();
+    }
+
     /// Takes bytes from the front of `input` up to the next message that concerns the session.
     pub fn read(&mut self, input: &mut &[u8]) -> Result<Option<Message>, Error> {
         let before = input.len();

@@ -175,7 +175,7 @@ impl ServerSession {
         }
     }
 
-    /// What the client told when it connected; empty before.
+    /// What the client told when it connected; empty before, and again once it plays.
     pub fn connect(&self) -> &Connect {
         &self.connect
     }
@@ -215,8 +215,10 @@ impl ServerSession {
         self.write_status("status", "NetStream.Play.Start", "started playing");
         // Flash keeps pictures from its owner without this; others want to see it.
         self.link.write_data(STREAM_ID, &["|RtmpSampleAccess".into(), true.into(), true.into()]);
-        // A player says little from here on, and there are many of them.
+        // A player says little from here on, and there are many of them: each keeps no more than it needs.
+        self.connect = Connect::default();
         self.events.shrink_to_fit();
+        self.link.shrink_to_fit();
         self.resume(State::Playing)
     }
 
