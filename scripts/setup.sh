@@ -59,11 +59,12 @@ if [ ${#missing[@]} -gt 0 ]; then
     || die "apt could not install them (no network?); please install: $wanted"
 fi
 
-# npm_in FOLDER: packages as locked, unless they are there already.
+# npm_in FOLDER: packages as locked, unless they are there already. Not "npm ci": it insists on the
+# binaries of every other platform being there too, which not every mirror has.
 npm_in() {
   [ "$1/node_modules/.package-lock.json" -nt "$1/package-lock.json" ] && return
   echo "setup: npm packages of $1"
-  (cd "$1" && npm ci --no-audit --no-fund --loglevel=error) || die "npm could not install the packages of $1 (no network?)"
+  (cd "$1" && npm install --no-audit --no-fund --loglevel=error) || die "npm could not install the packages of $1 (no network?)"
   touch "$1/node_modules/.package-lock.json"
 }
 
