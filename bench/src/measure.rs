@@ -29,12 +29,18 @@ pub struct Plan {
     pub joins: usize,
     /// Late viewers timed at the peer, which lets them wait for a key frame.
     pub peer_joins: usize,
+    /// What takes its time: memory, publishers, and cold starts.
+    pub thorough: Option<Thorough>,
+    /// Only what viewers cost those with this word in their name, and nothing else.
+    pub only: Option<String>,
+}
+
+/// What a quick look leaves out.
+pub struct Thorough {
     /// Publishers at once.
     pub publishers: usize,
     /// Cold starts timed.
     pub cold_starts: usize,
-    /// Only what viewers cost those with this word in their name, and nothing else.
-    pub only: Option<String>,
 }
 
 impl Plan {
@@ -46,13 +52,12 @@ impl Plan {
             window: Duration::from_secs(7),
             joins: 100,
             peer_joins: 10,
-            publishers: 50,
-            cold_starts: 15,
+            thorough: Some(Thorough { publishers: 50, cold_starts: 15 }),
             only: None,
         }
     }
 
-    /// A look, in less than a minute.
+    /// A look, in about a minute.
     pub fn quick() -> Plan {
         Plan {
             viewers: vec![200],
@@ -60,8 +65,7 @@ impl Plan {
             window: Duration::from_secs(2),
             joins: 30,
             peer_joins: 3,
-            publishers: 10,
-            cold_starts: 0,
+            thorough: None,
             only: None,
         }
     }
@@ -70,7 +74,7 @@ impl Plan {
 impl Plan {
     /// Whether the results are worth keeping.
     pub fn is_full(&self) -> bool {
-        self.only.is_none() && self.cold_starts > 0
+        self.only.is_none() && self.thorough.is_some()
     }
 
     fn wants(&self, subject: Subject) -> bool {
@@ -237,10 +241,6 @@ pub fn run(plan: &Plan, binary: &Path, clip: &Arc<Clip>) -> Result<Results> {
     if plan.only.is_some() {
         return Ok(results);
     }
-    let most = plan.viewers.iter().copied().max().unwrap_or_default();
-    for subject in [Subject::Nginx, Subject::Rtmp(Setting::Prompt), Subject::Flv(Setting::Prompt)] {
-        results.memory.push((subject, memory(subject, most, binary, clip)?));
-    }
     for (name, subject, count) in [
         ("Fluorite, RTMP", Subject::Rtmp(Setting::Default), plan.joins),
         ("Fluorite, HTTP-FLV", Subject::Flv(Setting::Default), plan.joins),
@@ -248,11 +248,15 @@ pub fn run(plan: &Plan, binary: &Path, clip: &Arc<Clip>) -> Result<Results> {
     ] {
         results.joins.push((name, warm_joins(subject, count, binary, clip).context(name)?));
     }
-    if plan.cold_starts > 0 {
-        results.joins.push(("Fluorite, RTMP, camera not yet pulled", cold_joins(plan.cold_starts, binary)?));
+    let Some(thorough) = &plan.thorough else { return Ok(results) };
+    let cold = cold_joins(thorough.cold_starts, binary)?;
+    results.joins.push(("Fluorite, RTMP, camera not yet pulled", cold));
+    let most = plan.viewers.iter().copied().max().unwrap_or_default();
+    for subject in [Subject::Nginx, Subject::Rtmp(Setting::Prompt), Subject::Flv(Setting::Prompt)] {
+        results.memory.push((subject, memory(subject, most, binary, clip)?));
     }
-    results.taking_in.push(("Fluorite", fluorite_takes_in(plan.publishers, binary, clip)?));
-    results.taking_in.push(("nginx-rtmp", nginx_takes_in(plan.publishers, clip)?));
+    results.taking_in.push(("Fluorite", fluorite_takes_in(thorough.publishers, binary, clip)?));
+    results.taking_in.push(("nginx-rtmp", nginx_takes_in(thorough.publishers, clip)?));
     Ok(results)
 }
 

@@ -10,7 +10,7 @@ use anyhow::Result;
 use crate::clip::{Clip, GOP_S};
 use crate::floor::Floor;
 use crate::load::Seen;
-use crate::measure::{Fanout, Plan, Results, Subject};
+use crate::measure::{Fanout, Plan, Results, Subject, Thorough};
 use crate::server::Setting;
 
 /// Milliseconds of media that Fluorite keeps of each stream by default, `media.ring_ms`.
@@ -40,9 +40,15 @@ pub fn page(results: &Results, plan: &Plan, binary: &Path, clip: &Clip) -> Resul
         writeln!(out, "| {name} | {value} |")?;
     }
     viewers(&mut out, results, plan)?;
-    memory(&mut out, results, plan)?;
-    first_pictures(&mut out, results)?;
-    publishers(&mut out, results, plan, clip)?;
+    if plan.only.is_none() {
+        first_pictures(&mut out, results)?;
+    }
+    if let Some(thorough) = &plan.thorough
+        && plan.only.is_none()
+    {
+        memory(&mut out, results, plan)?;
+        publishers(&mut out, results, thorough, clip)?;
+    }
     aims(&mut out, results, plan, clip)?;
     Ok(out)
 }
@@ -107,8 +113,8 @@ fn first_pictures(out: &mut String, results: &Results) -> Result<()> {
     Ok(())
 }
 
-fn publishers(out: &mut String, results: &Results, plan: &Plan, clip: &Clip) -> Result<()> {
-    writeln!(out, "\n## {} publishers, nobody watching\n", plan.publishers)?;
+fn publishers(out: &mut String, results: &Results, thorough: &Thorough, clip: &Clip) -> Result<()> {
+    writeln!(out, "\n## {} publishers, nobody watching\n", thorough.publishers)?;
     writeln!(out, "| server | KiB a publisher | CPU ms for each second of a stream |\n|---|---|---|")?;
     for (name, taking_in) in &results.taking_in {
         writeln!(out, "| {name} | {:.0} | {:.2} |", taking_in.rss_kib, taking_in.cpu_ms)?;
