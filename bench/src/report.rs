@@ -36,7 +36,7 @@ pub fn page(results: &Results, plan: &Plan, binary: &Path, clip: &Clip) -> Resul
         plan.window.as_secs()
     )?;
     writeln!(out, "| | |\n|---|---|")?;
-    for (name, value) in facts(binary) {
+    for (name, value) in facts(binary, plan) {
         writeln!(out, "| {name} | {value} |")?;
     }
     viewers(&mut out, results, plan)?;
@@ -240,11 +240,11 @@ fn quantile(times: &[Duration], share: f64) -> Duration {
 }
 
 /// Machine, versions, command.
-fn facts(binary: &Path) -> Vec<(&'static str, String)> {
+fn facts(binary: &Path, plan: &Plan) -> Vec<(&'static str, String)> {
+    let command = if plan.is_full() { "`make bench`" } else { "a part of `make bench`" };
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let cpu = proc_value("/proc/cpuinfo", "model name");
     let memory_kib: f64 = proc_value("/proc/meminfo", "MemTotal").trim_end_matches("kB").trim().parse().unwrap_or(0.0);
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
     let fluorite = first_line(Command::new(binary).arg("--version"));
     let commit = first_line(Command::new("git").args(["describe", "--always", "--dirty", "--exclude", "*"]));
     vec![
@@ -257,7 +257,7 @@ fn facts(binary: &Path) -> Vec<(&'static str, String)> {
             format!("{}, libnginx-mod-rtmp with its defaults", first_line(Command::new("/usr/sbin/nginx").arg("-v"))),
         ),
         ("clip", first_line(Command::new("ffmpeg").arg("-version"))),
-        ("command", format!("`make bench`, that is `fluorite-bench {}`", arguments.join(" "))),
+        ("command", command.into()),
     ]
 }
 
