@@ -92,25 +92,9 @@ async fn serve_taken(gateway: Arc<Gateway>, socket: TcpStream, peer: SocketAddr,
             gateway.feed(&admitted, Format::Flv, viewer).await;
             // The fan-out keeps the source running; a reader that only waits for the end must not.
             drop(admitted);
-            wait_for_end(&socket, &session).await;
+            // What the peer still says is thrown away.
+            while session.next_words(&socket).await.is_some() {}
             gateway.fanouts.leave(&stream, Format::Flv, session).await;
-        }
-    }
-}
-
-/// Resolves when the peer closes or the session is over; what the peer still says is thrown away.
-async fn wait_for_end(socket: &TcpStream, session: &Session) {
-    loop {
-        let readable = tokio::select! {
-            biased;
-            () = session.over() => return,
-            readable = socket.readable() => readable,
-        };
-        let mut scratch = [0; 512];
-        match readable.and_then(|()| socket.try_read(&mut scratch)) {
-            Ok(1..) => {}
-            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
-            Ok(0) | Err(_) => return session.finish(Why::PeerLeft),
         }
     }
 }

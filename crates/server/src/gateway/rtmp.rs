@@ -250,19 +250,8 @@ fn heard(rtmp: &mut ServerSession, input: &[u8]) -> Result<Bytes, Why> {
 
 /// Reads a player's commands while the fan-out feeds it, until either is over.
 async fn obey(gateway: &Gateway, socket: &TcpStream, mut rtmp: Box<ServerSession>, session: &Arc<Session>) {
-    loop {
-        let readable = tokio::select! {
-            biased;
-            () = session.over() => return,
-            readable = socket.readable() => readable,
-        };
-        let mut scratch = [0; 512];
-        let heard = match readable.and_then(|()| socket.try_read(&mut scratch)) {
-            Ok(n @ 1..) => heard(&mut rtmp, &scratch[..n]),
-            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => continue,
-            Ok(0) | Err(_) => Err(Why::PeerLeft),
-        };
-        match heard {
+    while let Some(words) = session.next_words(socket).await {
+        match heard(&mut rtmp, &words) {
             Ok(answer) if answer.is_empty() => {}
             Ok(answer) => gateway.fanouts.say(&session.stream, Format::Rtmp, session.clone(), answer).await,
             Err(why) => return session.finish(why),

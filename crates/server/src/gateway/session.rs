@@ -1,6 +1,7 @@
 //! Who is watching or publishing: the list an operator sees, ends, and that revocation acts on.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -8,6 +9,7 @@ use std::time::SystemTime;
 
 use cloud::PlayGrant;
 use media::StreamId;
+use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 /// What a session speaks.
@@ -127,10 +129,37 @@ impl Session {
         }
     }
 
+    /// What the peer says while somebody else writes to its socket; `None` once the session is over,
+    /// as it is when the peer leaves.
+    pub(super) async fn next_words(&self, socket: &TcpStream) -> Option<Vec<u8>> {
+        loop {
+            let readable = tokio::select! {
+                biased;
+                () = self.over() => return None,
+                readable = socket.readable() => readable,
+            };
+            match readable.and_then(|()| read_words(socket)) {
+                Ok(words) if !words.is_empty() => return Some(words),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(_) | Err(_) => {
+                    self.finish(Why::PeerLeft);
+                    return None;
+                }
+            }
+        }
+    }
+
     /// Resolves once the session is over.
     pub async fn over(&self) {
         self.over.cancelled().await;
     }
+}
+
+/// Reads at most 512 bytes, as little as viewers say. Not part of the async function, so that no
+/// viewer's task keeps the buffer.
+fn read_words(socket: &TcpStream) -> io::Result<Vec<u8>> {
+    let mut scratch = [0; 512];
+    socket.try_read(&mut scratch).map(|n| scratch[..n].to_vec())
 }
 
 #[derive(Default)]
