@@ -17,10 +17,12 @@
 pub mod codec;
 pub mod container;
 mod frame;
+mod pcm;
 mod time;
 mod track;
 
 pub use frame::Frame;
+pub use pcm::Pcm;
 pub use time::{Ticks, UnixMicros};
 pub use track::{
     AacParameters, CodecKind, CodecParameters, G711Law, G711Parameters, H264Parameters, H265Parameters, MediaKind,

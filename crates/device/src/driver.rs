@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use async_trait::async_trait;
+use av::Pcm;
+use bytes::Bytes;
 use media::StreamWriter;
 
 /// Number of a video source within a device, from 1.
@@ -106,12 +108,92 @@ pub struct DeviceFacts {
     pub capabilities: BTreeMap<String, String>,
 }
 
+/// How fast a motor shall move, each in −1 to 1 of what it can. Right, up and in are positive.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Velocity {
+    /// Pan.
+    pub pan: f32,
+    /// Tilt.
+    pub tilt: f32,
+    /// Zoom.
+    pub zoom: f32,
+}
+
+/// Where a motor stands: each axis in −1 to 1 of its travel, right, up and in positive. An axis that
+/// the device does not report is absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Position {
+    /// Pan.
+    pub pan: Option<f32>,
+    /// Tilt.
+    pub tilt: Option<f32>,
+    /// Zoom.
+    pub zoom: Option<f32>,
+}
+
+/// Largest picture taken from a device's snapshot, bytes.
+pub const SNAPSHOT_BYTES_MAX: usize = 8 << 20;
+
+/// An end of a motor's travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// It looks up no further.
+    Up,
+    /// It looks down no further.
+    Down,
+    /// It turns left no further.
+    Left,
+    /// It turns right no further.
+    Right,
+}
+
+/// Number of a stored position of a motor, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PresetNo(pub u16);
+
+/// About what a picture is mirrored, seen from how it is now: the same twice is as before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mirror {
+    /// Top and bottom change places.
+    UpDown,
+    /// Left and right change places.
+    LeftRight,
+    /// Both: a turn by 180°.
+    Centre,
+}
+
 /// Why a device did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DriverError {
     /// This way of attaching cannot do that.
     #[error("not supported by the device")]
     Unsupported,
+    /// The motor is at the end of its travel.
+    #[error("at the end of its travel: {0:?}")]
+    AtLimit(Limit),
+    /// There is no preset of that number.
+    #[error("no such preset")]
+    PresetUnknown,
+    /// The device keeps no more presets.
+    #[error("no room for another preset")]
+    PresetsFull,
+    /// It stands at that preset already.
+    #[error("already at the preset")]
+    PresetReached,
+    /// The lens is covered.
+    #[error("the lens is covered")]
+    Masked,
+    /// Somebody is speaking through it.
+    #[error("the speaker is in use")]
+    SpeakerBusy,
+    /// It understood and would not.
+    #[error("refused by the device at {step}: {cause}")]
+    Refused {
+        /// The hop.
+        step: &'static str,
+        /// What it said.
+        cause: String,
+    },
     /// The address is not one we may dial, or names no host.
     #[error("address refused: {0}")]
     AddressRefused(String),
@@ -149,15 +231,28 @@ impl DriverError {
             DriverError::Unsupported => "unsupported",
             DriverError::AddressRefused(_) => "address",
             DriverError::LoginRefused => "auth",
+            DriverError::AtLimit(_) => "limit",
+            DriverError::PresetUnknown | DriverError::PresetsFull | DriverError::PresetReached => "preset",
+            DriverError::Masked => "mask",
+            DriverError::SpeakerBusy => "speaker",
             DriverError::Unreachable { step, .. }
             | DriverError::Timeout { step }
+            | DriverError::Refused { step, .. }
             | DriverError::Protocol { step, .. } => step,
         }
     }
 }
 
-/// Our code speaking one device's protocol. Owned by the device's actor ([`crate::Supervisor`]), which
-/// bounds every call in time and serialises commands; only `live` runs beside them.
+/// A speaker that was opened for us; dropping it closes it.
+#[async_trait]
+pub trait Speaker: Send {
+    /// Sends the sound at the speed it is heard, in the codec the device asked for, and closes.
+    async fn play(self: Box<Self>, sound: Pcm) -> Result<(), DriverError>;
+}
+
+/// Our code speaking one device's protocol, one method an ability. Owned by the device's actor
+/// ([`crate::Supervisor`]), which bounds every call in time and serialises commands; `live` and an
+/// opened speaker run beside them. What a driver does not override, its devices cannot do.
 #[async_trait]
 pub trait Driver: Send + Sync + 'static {
     /// Reaches the device, logs in and learns what it is. Called when it comes on line.
@@ -171,6 +266,62 @@ pub trait Driver: Send + Sync + 'static {
 
     /// Asks for a key frame now.
     async fn request_key_frame(&self, _channel: ChannelNo, _quality: Quality) -> Result<(), DriverError> {
+        Err(DriverError::Unsupported)
+    }
+
+    /// Starts moving a motor until [`ptz_stop`](Self::ptz_stop). An axis whose speed is 0 stands still.
+    /// Whether it is at its limit is the actor's to ask, by [`position`](Self::position).
+    async fn ptz_start(&self, _channel: ChannelNo, _velocity: Velocity) -> Result<(), DriverError> {
+        Err(DriverError::Unsupported)
+    }
+
+    /// Stops all axes of a motor.
+    async fn ptz_stop(&self, _channel: ChannelNo) -> Result<(), DriverError> {
+        Err(DriverError::Unsupported)
+    }
+
+    /// Where the motor stands. `Unsupported` when the device does not tell.
+    async fn position(&self, _channel: ChannelNo) -> Result<Position, DriverError> {
+        Err(DriverError::Unsupported)
+    }
+
+    /// Stores where the motor stands, under the lowest free number. `PresetsFull` when there is none.
+    async fn preset_add(&self, _channel: ChannelNo) -> Result<PresetNo, DriverError> {
+        Err(DriverError::Unsupported)
+    }
+
+    /// Goes to a stored position. `PresetUnknown`; `PresetReached` where that can be known.
+    async fn preset_move(&self, _channel: ChannelNo, _preset: PresetNo) -> Result<(), DriverError> {
+        Err(DriverError::Unsupported)
+    }
+
+    /// Forgets a stored position. `PresetUnknown`.
+    async fn preset_clear(&self, _channel: ChannelNo, _preset: PresetNo) -> Result<(), DriverError> {
+        Err(DriverError::Unsupported)
+    }
+
+    /// Mirrors the picture, relative to how it is now.
+    async fn mirror(&self, _channel: ChannelNo, _mirror: Mirror) -> Result<(), DriverError> {
+        Err(DriverError::Unsupported)
+    }
+
+    /// Whether the lens is covered.
+    async fn mask(&self, _channel: ChannelNo) -> Result<bool, DriverError> {
+        Err(DriverError::Unsupported)
+    }
+
+    /// Covers the lens or uncovers it. As it is already: nothing happens, and that is success.
+    async fn set_mask(&self, _channel: ChannelNo, _covered: bool) -> Result<(), DriverError> {
+        Err(DriverError::Unsupported)
+    }
+
+    /// A picture of now as the device makes it: one JPEG, at most [`SNAPSHOT_BYTES_MAX`].
+    async fn snapshot(&self, _channel: ChannelNo) -> Result<Bytes, DriverError> {
+        Err(DriverError::Unsupported)
+    }
+
+    /// Opens the speaker. `SpeakerBusy` when the device says that somebody else has it.
+    async fn open_speaker(&self, _channel: ChannelNo) -> Result<Box<dyn Speaker>, DriverError> {
         Err(DriverError::Unsupported)
     }
 }

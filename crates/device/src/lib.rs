@@ -17,5 +17,8 @@ pub use actor::{DeviceEvent, DeviceHandle, DeviceSpec, DriverKind, Presence, Sup
 pub use backoff::Backoff;
 pub use dial::{AllowedHost, Dialer};
 pub use discovery::{FoundCamera, discover};
-pub use driver::{ChannelFacts, ChannelNo, DeviceFacts, Driver, DriverError, Login, Quality, StreamFacts, stream_id};
-pub use onvif::{OnvifDriver, Velocity};
+pub use driver::{
+    ChannelFacts, ChannelNo, DeviceFacts, Driver, DriverError, Limit, Login, Mirror, Position, PresetNo, Quality,
+    SNAPSHOT_BYTES_MAX, Speaker, StreamFacts, Velocity, stream_id,
+};
+pub use onvif::OnvifDriver;

@@ -20,7 +20,7 @@ use reqwest::Url;
 use self::client::Client;
 use self::facts::{Channel, Motor};
 use crate::dial::Dialer;
-use crate::driver::{ChannelNo, DeviceFacts, Driver, DriverError, Login, Quality};
+use crate::driver::{ChannelNo, DeviceFacts, Driver, DriverError, Login, Quality, Velocity};
 
 /// A camera that speaks ONVIF.
 pub struct OnvifDriver {
@@ -38,17 +38,6 @@ struct Session {
     media: Url,
     ptz: Option<(Url, Motor)>,
     channels: Vec<Channel>,
-}
-
-/// How fast a motor shall move, each in −1 to 1 of what it can. Right, up and in are positive.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Velocity {
-    /// Pan.
-    pub pan: f32,
-    /// Tilt.
-    pub tilt: f32,
-    /// Zoom.
-    pub zoom: f32,
 }
 
 /// Addresses of the services, as the camera tells them.
