@@ -212,31 +212,77 @@ impl AccessUnitBuilder {
         Ok(())
     }
 
+    /// Takes a whole access unit from a container that has lengths of `length_size` bytes before its NAL
+    /// units; `None` as by [`finish`](AccessUnitBuilder::finish). What was pushed before is dropped.
+    ///
+    /// Where nothing has to be left out, as in most, the payload is the one given and nothing is copied.
+    ///
+    /// # Errors
+    /// Those of [`push`](AccessUnitBuilder::push) and [`finish`](AccessUnitBuilder::finish), and lengths
+    /// that do not fit; the access unit is lost and the next begins.
+    pub fn whole(&mut self, data: &Bytes, length_size: usize) -> Result<Option<AccessUnit>, Error> {
+        self.clear();
+        if length_size == nal::LENGTH_SIZE
+            && let Some((slices, key)) = self.fits(data)
+        {
+            return if slices { self.complete(data.clone(), key).map(Some) } else { Ok(None) };
+        }
+        let pushed = nal::with_length_size(data, length_size).try_for_each(|unit| self.push(unit?));
+        // Also after an error: nothing of this unit may get into the next.
+        let unit = self.finish();
+        pushed?;
+        unit
+    }
+
+    /// Whether a payload can stay as it is; then, whether it has a slice and whether that is of a key picture.
+    fn fits(&self, data: &[u8]) -> Option<(bool, bool)> {
+        let (mut slices, mut key, mut bytes) = (false, false, 0);
+        for unit in nal::length_prefixed(data) {
+            let unit = unit.ok()?;
+            match role(self.codec, unit) {
+                Role::Slice { key: of_key } => (slices, key) = (true, key | of_key),
+                Role::Kept => {}
+                Role::Vps | Role::Sps | Role::Pps | Role::Dropped => return None,
+            }
+            bytes += nal::LENGTH_SIZE + unit.len();
+        }
+        // Fewer where units are empty, which are left out.
+        (bytes == data.len() && bytes <= ACCESS_UNIT_MAX).then_some((slices, key))
+    }
+
     /// Takes what was pushed so far as an access unit; `None` when no slice was (parameter sets are
     /// kept for the next, anything else is dropped).
     ///
     /// # Errors
     /// When the parameter sets do not fit each other; the access unit is lost and the next begins.
     pub fn finish(&mut self) -> Result<Option<AccessUnit>, Error> {
-        let mut data = std::mem::take(&mut self.data);
-        let (slices, key) = (std::mem::take(&mut self.slices), std::mem::take(&mut self.key));
+        let (data, slices, key) = self.clear();
         if !slices {
             return Ok(None);
         }
+        // Frames live in a ring for seconds: they do not keep the slack of a grown buffer.
+        let data = if data.capacity() > data.len() { Bytes::copy_from_slice(&data) } else { data.freeze() };
+        self.complete(data, key).map(Some)
+    }
+
+    /// Forgets the open access unit; gives its payload, whether it has a slice, and whether it is key.
+    fn clear(&mut self) -> (BytesMut, bool, bool) {
+        (std::mem::take(&mut self.data), std::mem::take(&mut self.slices), std::mem::take(&mut self.key))
+    }
+
+    fn complete(&mut self, mut data: Bytes, key: bool) -> Result<AccessUnit, Error> {
         let parameters = self.take_changed()?;
         if (key || self.more_changed) && !self.more_pps.is_empty() {
-            let mut with_sets = BytesMut::with_capacity(data.len() + 256);
+            let sets: usize = self.more_pps.iter().map(|(_, pps)| nal::LENGTH_SIZE + pps.len()).sum();
+            let mut with_sets = BytesMut::with_capacity(sets + data.len());
             for (_, pps) in &self.more_pps {
                 nal::put_length_prefixed(&mut with_sets, pps);
             }
             with_sets.extend_from_slice(&data);
-            data = with_sets;
+            data = with_sets.freeze();
             self.more_changed = false;
         }
-        // Frames live in a ring for seconds: they do not keep the slack of a grown buffer.
-        let slack = data.capacity() - data.len();
-        let data = if slack > data.len() / 8 { Bytes::copy_from_slice(&data) } else { data.freeze() };
-        Ok(Some(AccessUnit { data, key, parameters }))
+        Ok(AccessUnit { data, key, parameters })
     }
 
     /// New parameters, if the sets pushed since the last call made some. [`finish`] does this;
@@ -364,6 +410,28 @@ mod tests {
         let next = unit(&mut builder, &[IDR]);
         assert!(next.parameters.is_some());
         assert_eq!(units(&next.data), [IDR]);
+    }
+
+    #[test]
+    fn a_whole_access_unit_is_copied_only_to_leave_something_out() {
+        let packed = |units: &[&[u8]]| {
+            let mut out = BytesMut::new();
+            units.iter().for_each(|unit| nal::put_length_prefixed(&mut out, unit));
+            out.freeze()
+        };
+        let mut builder = AccessUnitBuilder::new(CodecKind::H264);
+        let first = builder.whole(&packed(&[SPS, PPS[0], IDR]), nal::LENGTH_SIZE).unwrap().unwrap();
+        assert!(first.key && first.parameters.is_some() && units(&first.data) == [IDR]);
+        let sei: &[u8] = &[0x06, 5, 0, 0x80];
+        let plain = packed(&[sei, SLICE, SLICE]);
+        let second = builder.whole(&plain, nal::LENGTH_SIZE).unwrap().unwrap();
+        assert!(!second.key && second.data.as_ptr() == plain.as_ptr() && second.data.len() == plain.len());
+        let delimited = builder.whole(&packed(&[&[0x09, 0xF0], SLICE, &[]]), nal::LENGTH_SIZE).unwrap().unwrap();
+        assert_eq!(delimited.data, packed(&[SLICE]));
+        assert_eq!(builder.whole(&packed(&[sei]), nal::LENGTH_SIZE), Ok(None));
+        let cut = plain.slice(..plain.len() - 1);
+        assert!(builder.whole(&cut, nal::LENGTH_SIZE).is_err());
+        assert!(builder.whole(&Bytes::from_static(&[0, 3, 0x65, 0x88, 1]), 2).unwrap().unwrap().key);
     }
 
     #[test]

@@ -222,7 +222,7 @@ impl FrameReader {
         codec: CodecKind,
         dts: Ticks,
         cts: i32,
-        data: &[u8],
+        data: &Bytes,
         wall: UnixMicros,
         output: &mut Output,
     ) -> Result<(), Error> {
@@ -230,11 +230,7 @@ impl FrameReader {
             Some(video) if video.codec == codec => video,
             other => other.insert(Video::new(codec)),
         };
-        let pushed = nal::with_length_size(data, video.length_size).try_for_each(|unit| video.builder.push(unit?));
-        // Also after an error: nothing of this unit may get into the next.
-        let unit = video.builder.finish();
-        pushed?;
-        let Some(unit) = unit? else { return Ok(()) };
+        let Some(unit) = video.builder.whole(data, video.length_size)? else { return Ok(()) };
         if let Some(parameters) = unit.parameters {
             self.set_video(parameters, output);
         }
