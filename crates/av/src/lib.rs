@@ -13,16 +13,19 @@
 //! | [`codec::g711`] | ITU-T G.711 |
 //! | [`container::flv`] | Adobe FLV 10.1, Enhanced RTMP v2 |
 //! | [`container::amf0`] | Adobe AMF0 |
+//! | [`Resampler`] | Smith, "Digital Audio Resampling" (polyphase windowed sinc) |
 
 pub mod codec;
 pub mod container;
 mod frame;
-mod pcm;
+pub mod pcm;
+mod resample;
 mod time;
 mod track;
 
 pub use frame::Frame;
 pub use pcm::Pcm;
+pub use resample::Resampler;
 pub use time::{Ticks, UnixMicros};
 pub use track::{
     AacParameters, CodecKind, CodecParameters, G711Law, G711Parameters, H264Parameters, H265Parameters, MediaKind,

@@ -122,8 +122,7 @@ impl SoundEncoder {
         match self {
             SoundEncoder::Alaw => {
                 let pcm: Vec<i16> = samples.map(|s| (s * 32_767.0) as i16).collect();
-                let data: Vec<u8> = pcm.iter().map(|&s| g711::encode(G711Law::A, s)).collect();
-                Ok(Some((start as i64, data.into())))
+                Ok(Some((start as i64, g711::encode(G711Law::A, &pcm))))
             }
             SoundEncoder::Aac { encoder, pcm } => {
                 pcm.clear();

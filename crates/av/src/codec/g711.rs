@@ -2,10 +2,21 @@
 //!
 //! Linear samples are 16-bit signed, full scale: the 13 bits of A-law and 14 of µ-law sit at the top.
 
+use bytes::Bytes;
+
 use crate::G711Law;
 
-/// Expands one code to a linear sample.
-pub fn decode(law: G711Law, code: u8) -> i16 {
+/// Expands codes to linear samples.
+pub fn decode(law: G711Law, codes: &[u8]) -> Vec<i16> {
+    codes.iter().map(|&code| expand(law, code)).collect()
+}
+
+/// Compresses linear samples to codes.
+pub fn encode(law: G711Law, samples: &[i16]) -> Bytes {
+    samples.iter().map(|&sample| compress(law, sample)).collect()
+}
+
+fn expand(law: G711Law, code: u8) -> i16 {
     match law {
         G711Law::A => {
             // Every second bit is inverted on the line (table 1, note 2).
@@ -29,8 +40,7 @@ pub fn decode(law: G711Law, code: u8) -> i16 {
 /// What µ-law adds before it takes the logarithm: 33 of 14 bits, here at 16.
 const MU_BIAS: i16 = 0x84;
 
-/// Compresses one linear sample.
-pub fn encode(law: G711Law, sample: i16) -> u8 {
+fn compress(law: G711Law, sample: i16) -> u8 {
     match law {
         G711Law::A => {
             // Negative samples are mirrored at -1/2, so that the intervals of both signs match.
@@ -49,16 +59,6 @@ pub fn encode(law: G711Law, sample: i16) -> u8 {
     }
 }
 
-/// Expands a frame.
-pub fn decode_all(law: G711Law, codes: &[u8]) -> Vec<i16> {
-    codes.iter().map(|&code| decode(law, code)).collect()
-}
-
-/// Compresses a frame.
-pub fn encode_all(law: G711Law, samples: &[i16]) -> Vec<u8> {
-    samples.iter().map(|&sample| encode(law, sample)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,24 +68,24 @@ mod tests {
     #[test]
     fn values_of_the_tables() {
         // Table 1: the character signal of the last and the first positive interval, shifted to 16 bits.
-        assert_eq!(decode(G711Law::A, 0xAA), 4032 << 3);
-        assert_eq!(decode(G711Law::A, 0x2A), -(4032 << 3));
-        assert_eq!(decode(G711Law::A, 0xD5), 1 << 3);
+        assert_eq!(expand(G711Law::A, 0xAA), 4032 << 3);
+        assert_eq!(expand(G711Law::A, 0x2A), -(4032 << 3));
+        assert_eq!(expand(G711Law::A, 0xD5), 1 << 3);
         // Table 2.
-        assert_eq!(decode(G711Law::Mu, 0x80), 8031 << 2);
-        assert_eq!(decode(G711Law::Mu, 0x00), -(8031 << 2));
-        assert_eq!(decode(G711Law::Mu, 0xFF), 0);
-        assert_eq!(encode(G711Law::Mu, 0), 0xFF);
-        assert_eq!(encode(G711Law::A, 0), 0xD5);
-        assert_eq!(encode(G711Law::A, i16::MIN), 0x2A);
-        assert_eq!(encode(G711Law::Mu, i16::MIN), 0x00);
+        assert_eq!(expand(G711Law::Mu, 0x80), 8031 << 2);
+        assert_eq!(expand(G711Law::Mu, 0x00), -(8031 << 2));
+        assert_eq!(expand(G711Law::Mu, 0xFF), 0);
+        assert_eq!(compress(G711Law::Mu, 0), 0xFF);
+        assert_eq!(compress(G711Law::A, 0), 0xD5);
+        assert_eq!(compress(G711Law::A, i16::MIN), 0x2A);
+        assert_eq!(compress(G711Law::Mu, i16::MIN), 0x00);
     }
 
     #[test]
     fn every_code_survives_linear() {
         for law in LAWS {
             for code in 0..=255 {
-                let again = encode(law, decode(law, code));
+                let again = compress(law, expand(law, code));
                 // µ-law has two zeros.
                 let expected = if law == G711Law::Mu && code == 0x7F { 0xFF } else { code };
                 assert_eq!(again, expected, "{law:?} {code:#04x}");
@@ -98,7 +98,7 @@ mod tests {
         for law in LAWS {
             let mut before = i16::MIN;
             for sample in i16::MIN..=i16::MAX {
-                let value = decode(law, encode(law, sample));
+                let value = expand(law, compress(law, sample));
                 assert!(value >= before, "{law:?} {sample}: not monotone");
                 before = value;
                 // A step is a sixteenth of the lower end of its segment, which begins at a power of two
