@@ -18,16 +18,16 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
-use tracing::{Instrument, debug, debug_span, warn};
+use tracing::{Instrument, debug, debug_span};
 
 use crate::gateway::{Gateway, flv};
+use crate::listener::Listener;
 
 /// A connection that says nothing is closed after this; with [`HEAD_TIMEOUT`] after it, half-open
 /// peers are gone within 15 s.
@@ -41,9 +41,6 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 
 /// A peer that stopped acknowledging is given up after this long (TCP_USER_TIMEOUT).
 const SILENT_PEER: Duration = Duration::from_secs(15);
-
-/// How long to wait after accept failed, which it does when file descriptors run out.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Who is at the other end of a request's connection; in the extensions of every request.
 #[derive(Clone, Copy, Debug)]
@@ -60,21 +57,18 @@ pub struct Http {
     pub router: Router,
     /// Who may take a plain connection away.
     pub gateway: Arc<Gateway>,
-    /// One permit a connection.
-    pub permits: Arc<Semaphore>,
     /// Ends accepting, and connections after their current request.
     pub shutdown: CancellationToken,
 }
 
 impl Http {
     /// Accepts until shutdown, then returns; the connections go on in `tasks`.
-    pub async fn accept(self: Arc<Http>, listener: TcpListener, tls: Option<TlsAcceptor>, tasks: TaskTracker) {
+    pub async fn accept(self: Arc<Http>, listener: Listener, tls: Option<TlsAcceptor>, tasks: TaskTracker) {
         loop {
-            let accepted = tokio::select! { biased;
+            let (stream, address, permit) = tokio::select! { biased;
                 () = self.shutdown.cancelled() => return,
-                accepted = self.next(&listener) => accepted,
+                accepted = listener.accept() => accepted,
             };
-            let Some((stream, address, permit)) = accepted else { continue };
             let (http, tls) = (self.clone(), tls.clone());
             let connection = async move {
                 if let Err(error) = http.connection(stream, address, tls).await {
@@ -83,20 +77,6 @@ impl Http {
                 drop(permit);
             };
             tasks.spawn(connection.instrument(debug_span!("http", peer = %address)));
-        }
-    }
-
-    /// The next connection; `None` when accepting failed and was paused.
-    async fn next(&self, listener: &TcpListener) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-        // The permit comes first: when all are out, peers wait in the backlog instead of in our memory.
-        let permit = self.permits.clone().acquire_owned().await.expect("the semaphore is never closed");
-        match listener.accept().await {
-            Ok((stream, address)) => Some((stream, address, permit)),
-            Err(error) => {
-                warn!(%error, "accept failed");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                None
-            }
         }
     }
 

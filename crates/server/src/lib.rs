@@ -7,6 +7,7 @@ pub mod client;
 pub mod config;
 pub mod gateway;
 pub mod http;
+pub mod listener;
 pub mod logging;
 pub mod pages;
 pub mod ready;

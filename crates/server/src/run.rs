@@ -34,6 +34,7 @@ use crate::config::{Auto, Config, Language, Loaded};
 use crate::gateway::pace::Pace;
 use crate::gateway::{Gateway, flv, rtmp};
 use crate::http::Http;
+use crate::listener::Listener;
 use crate::ready::Ready;
 use crate::tls::{Certificate, Pair, install_provider, self_signed};
 use crate::{api, logging, pages, trial};
@@ -193,23 +194,21 @@ impl Server {
 
         let config = Arc::new(config);
         let app = Arc::new(App { cloud, gateway: gateway.clone(), config: config.clone(), addresses });
-        let http = Arc::new(Http {
-            router: router(app.clone()),
-            gateway: gateway.clone(),
-            permits: Arc::new(Semaphore::new(config.http.connections_max)),
-            shutdown: shutdown.clone(),
-        });
+        let http = Arc::new(Http { router: router(app.clone()), gateway: gateway.clone(), shutdown: shutdown.clone() });
         let connections = TaskTracker::new();
         let acceptor = |tls: Option<Arc<ServerConfig>>| tls.map(TlsAcceptor::from);
-        for (listener, tls) in [(http_plain, None), (http_tls, acceptor(https))] {
-            if let Some(listener) = listener {
+        let permits = Arc::new(Semaphore::new(config.http.connections_max));
+        for (socket, tls) in [(http_plain, None), (http_tls, acceptor(https))] {
+            if let Some(socket) = socket {
+                let listener = Listener { socket, permits: permits.clone() };
                 tasks.spawn(http.clone().accept(listener, tls, connections.clone()));
             }
         }
         let permits = Arc::new(Semaphore::new(config.rtmp.connections_max));
-        for (listener, tls) in [(rtmp_plain, None), (rtmp_tls, acceptor(rtmps))] {
-            if let Some(listener) = listener {
-                tasks.spawn(rtmp::accept(gateway.clone(), listener, tls, permits.clone()));
+        for (socket, tls) in [(rtmp_plain, None), (rtmp_tls, acceptor(rtmps))] {
+            if let Some(socket) = socket {
+                let listener = Listener { socket, permits: permits.clone() };
+                tasks.spawn(rtmp::accept(gateway.clone(), listener, tls));
             }
         }
 

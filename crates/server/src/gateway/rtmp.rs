@@ -14,16 +14,16 @@ use bytes::Bytes;
 use proto::rtmp::server::{Event, Media, ServerSession};
 use proto::rtmp::{Output, StreamPath};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
-use tracing::{Instrument, debug, debug_span, info, warn};
+use tracing::{Instrument, debug, debug_span, info};
 
 use super::block::Format;
 use super::fanout::{STALL, Viewer};
 use super::session::{Protocol, Session, Why};
 use super::{Gateway, Refused};
+use crate::listener::Listener;
 
 /// From the connection to its wish: a peer that is slower than this is not a player.
 const WISH_WITHIN: Duration = Duration::from_secs(10);
@@ -31,26 +31,14 @@ const WISH_WITHIN: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(12);
 /// Read at once from a peer that has not been let in, and from a publisher.
 const READ: usize = 16 << 10;
-/// How long to wait after accept failed, which it does when file descriptors run out.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Accepts until the gateway is cancelled. Each connection holds one of `permits` until it ends.
-pub async fn accept(gateway: Arc<Gateway>, listener: TcpListener, tls: Option<TlsAcceptor>, permits: Arc<Semaphore>) {
+/// Accepts until the gateway is cancelled.
+pub async fn accept(gateway: Arc<Gateway>, listener: Listener, tls: Option<TlsAcceptor>) {
     loop {
-        // The permit comes first: when all are out, peers wait in the backlog instead of in our memory.
-        let permit = permits.clone().acquire_owned().await.expect("the semaphore is never closed");
-        let accepted = tokio::select! {
+        let (socket, peer, permit) = tokio::select! {
             biased;
             () = gateway.cancel.cancelled() => return,
             accepted = listener.accept() => accepted,
-        };
-        let (socket, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                warn!(%error, "accept failed");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
         };
         // A socket that refuses the option still works, only later.
         socket.set_nodelay(true).ok();
