@@ -31,7 +31,8 @@ pub struct Plan {
     pub peer_joins: usize,
     /// What takes its time: memory, publishers, and cold starts.
     pub thorough: Option<Thorough>,
-    /// Only what viewers cost those with this word in their name, and nothing else.
+    /// Only measurements with this word in their name: what a viewer costs at a server, `first picture`,
+    /// `memory`, `publishers`.
     pub only: Option<String>,
 }
 
@@ -77,8 +78,8 @@ impl Plan {
         self.only.is_none() && self.thorough.is_some()
     }
 
-    fn wants(&self, subject: Subject) -> bool {
-        self.only.as_ref().is_none_or(|word| subject.name().contains(word.as_str()))
+    fn wants(&self, name: &str) -> bool {
+        self.only.as_ref().is_none_or(|word| name.contains(word.as_str()))
     }
 }
 
@@ -221,7 +222,7 @@ pub fn run(plan: &Plan, binary: &Path, clip: &Arc<Clip>) -> Result<Results> {
     let mut results = Results::default();
     for round in 0..plan.rounds {
         for &viewers in &plan.viewers {
-            for subject in Subject::ALL.into_iter().filter(|subject| plan.wants(*subject)) {
+            for subject in Subject::ALL.into_iter().filter(|subject| plan.wants(subject.name())) {
                 let cost = fan_out(plan, subject, viewers, binary, clip)
                     .with_context(|| format!("{subject:?} with {viewers} viewers"))?;
                 eprintln!(
@@ -238,25 +239,30 @@ pub fn run(plan: &Plan, binary: &Path, clip: &Arc<Clip>) -> Result<Results> {
             }
         }
     }
-    if plan.only.is_some() {
-        return Ok(results);
-    }
-    for (name, subject, count) in [
-        ("Fluorite, RTMP", Subject::Rtmp(Setting::Default), plan.joins),
-        ("Fluorite, HTTP-FLV", Subject::Flv(Setting::Default), plan.joins),
-        ("nginx-rtmp, RTMP", Subject::Nginx, plan.peer_joins),
-    ] {
-        results.joins.push((name, warm_joins(subject, count, binary, clip).context(name)?));
+    if plan.wants("first picture") {
+        for (name, subject, count) in [
+            ("Fluorite, RTMP", Subject::Rtmp(Setting::Default), plan.joins),
+            ("Fluorite, HTTP-FLV", Subject::Flv(Setting::Default), plan.joins),
+            ("nginx-rtmp, RTMP", Subject::Nginx, plan.peer_joins),
+        ] {
+            results.joins.push((name, warm_joins(subject, count, binary, clip).context(name)?));
+        }
     }
     let Some(thorough) = &plan.thorough else { return Ok(results) };
-    let cold = cold_joins(thorough.cold_starts, binary)?;
-    results.joins.push(("Fluorite, RTMP, camera not yet pulled", cold));
-    let most = plan.viewers.iter().copied().max().unwrap_or_default();
-    for subject in [Subject::Nginx, Subject::Rtmp(Setting::Prompt), Subject::Flv(Setting::Prompt)] {
-        results.memory.push((subject, memory(subject, most, binary, clip)?));
+    if plan.wants("first picture") {
+        let cold = cold_joins(thorough.cold_starts, binary)?;
+        results.joins.push(("Fluorite, RTMP, camera not yet pulled", cold));
     }
-    results.taking_in.push(("Fluorite", fluorite_takes_in(thorough.publishers, binary, clip)?));
-    results.taking_in.push(("nginx-rtmp", nginx_takes_in(thorough.publishers, clip)?));
+    if plan.wants("memory") {
+        let most = plan.viewers.iter().copied().max().unwrap_or_default();
+        for subject in [Subject::Nginx, Subject::Rtmp(Setting::Prompt), Subject::Flv(Setting::Prompt)] {
+            results.memory.push((subject, memory(subject, most, binary, clip)?));
+        }
+    }
+    if plan.wants("publishers") {
+        results.taking_in.push(("Fluorite", fluorite_takes_in(thorough.publishers, binary, clip)?));
+        results.taking_in.push(("nginx-rtmp", nginx_takes_in(thorough.publishers, clip)?));
+    }
     Ok(results)
 }
 

@@ -39,14 +39,18 @@ pub fn page(results: &Results, plan: &Plan, binary: &Path, clip: &Clip) -> Resul
     for (name, value) in facts(binary, plan) {
         writeln!(out, "| {name} | {value} |")?;
     }
-    viewers(&mut out, results, plan)?;
-    if plan.only.is_none() {
+    if !results.fanout.is_empty() {
+        viewers(&mut out, results, plan)?;
+    }
+    if !results.joins.is_empty() {
         first_pictures(&mut out, results)?;
     }
-    if let Some(thorough) = &plan.thorough
-        && plan.only.is_none()
-    {
+    if !results.memory.is_empty() {
         memory(&mut out, results, plan)?;
+    }
+    if let Some(thorough) = &plan.thorough
+        && !results.taking_in.is_empty()
+    {
         publishers(&mut out, results, thorough, clip)?;
     }
     aims(&mut out, results, plan, clip)?;
