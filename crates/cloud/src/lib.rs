@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::device::{AllowedHost, DeviceEvent, Dialer, Supervisor, SupervisorSettings};
+use ::device::{AllowedHost, DeviceEvent, Dialer, PTZ_WATCHDOG, Supervisor, SupervisorSettings};
 use media::{Hub, HubSettings};
 use store::MetaStore;
 use tokio::sync::mpsc;
@@ -96,7 +96,8 @@ impl Cloud {
         let decoy_code = device::decoy_code(&keys);
         let store = MetaStore::sqlite(&database).await?;
         let grants = Grants::load(&Parts { store: &store, keys: &keys, clock: &clock }).await?;
-        let devices = SupervisorSettings { hub: Hub::new(hub), dialer: Dialer::new(allow) };
+        let devices =
+            SupervisorSettings { hub: Hub::new(hub), dialer: Dialer::new(allow), ptz_watchdog: PTZ_WATCHDOG };
         let (supervisor, events) = Supervisor::new(devices.clone());
         let cloud = Arc::new(Cloud {
             store,

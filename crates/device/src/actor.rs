@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use av::Pcm;
+use bytes::Bytes;
 use media::{Hub, Registration, StartRequest, StreamWriter};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -14,19 +16,20 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{Instrument, info, info_span, warn};
 
 use crate::backoff::Backoff;
+use crate::control::{Control, bounded};
 use crate::dial::Dialer;
-use crate::driver::{ChannelNo, DeviceFacts, Driver, DriverError, Login, Quality, stream_id};
+use crate::driver::{
+    ChannelNo, DeviceFacts, Driver, DriverError, Login, Mirror, PresetNo, Quality, Velocity, stream_id,
+};
 use crate::onvif::OnvifDriver;
 use crate::push::PushDriver;
 use crate::rtsp::RtspDriver;
 
-/// How often a device on line is looked at. With [`ANSWER_TIMEOUT`] and [`MISSES`] a dead camera is
-/// off line within 3 + 2 × 4.5 s.
+/// How often a device on line is looked at. With the 4.5 s it has to answer and [`MISSES`] a dead camera
+/// is off line within 3 + 2 × 4.5 s.
 const PING_INTERVAL: Duration = Duration::from_secs(3);
 /// A push device costs nothing to look at.
 const PUSH_INTERVAL: Duration = Duration::from_millis(500);
-/// A device that has not answered by then will not: the API promises its own answer within 5 s.
-const ANSWER_TIMEOUT: Duration = Duration::from_millis(4500);
 /// One lost answer is weather, two are a dead camera.
 const MISSES: u32 = 2;
 /// A stream survives its camera's hiccup for this long; then its viewers are told.
@@ -100,6 +103,9 @@ pub struct SupervisorSettings {
     pub hub: Hub,
     /// What may be dialled.
     pub dialer: Dialer,
+    /// A motor that nobody has stopped is stopped after this; [`PTZ_WATCHDOG`](crate::PTZ_WATCHDOG)
+    /// unless the operator wants another.
+    pub ptz_watchdog: Duration,
 }
 
 /// Runs an actor for each device it was given.
@@ -117,11 +123,15 @@ struct Running {
     cancel: CancellationToken,
 }
 
-/// A running device.
+/// A running device. What it is asked to do is asked one after the other and answered within 4.5 s, the
+/// wait for one's turn included; one that hangs keeps nobody from another. Beside the errors each method
+/// names, all have those of not reaching a device: `Unreachable`, `Timeout`, `LoginRefused`,
+/// `AddressRefused`, `Protocol`, and `Refused` for a device that would not.
 #[derive(Clone)]
 pub struct DeviceHandle {
     presence: watch::Receiver<Presence>,
     driver: Arc<dyn Driver>,
+    control: Arc<Control>,
 }
 
 impl DeviceHandle {
@@ -143,6 +153,89 @@ impl DeviceHandle {
     /// `Unsupported`, or why the device did not.
     pub async fn request_key_frame(&self, channel: ChannelNo, quality: Quality) -> Result<(), DriverError> {
         bounded(self.driver.request_key_frame(channel, quality)).await
+    }
+
+    /// Starts moving the motor, until [`ptz_stop`](Self::ptz_stop), the watchdog of
+    /// [`SupervisorSettings::ptz_watchdog`], which each start winds up, or the end of the device here.
+    ///
+    /// # Errors
+    /// `Unsupported`; `AtLimit` where the device tells that every axis asked for is at its end; `Masked`.
+    pub async fn ptz_start(&self, channel: ChannelNo, velocity: Velocity) -> Result<(), DriverError> {
+        self.control.ptz_start(channel, velocity).await
+    }
+
+    /// Stops all axes of the motor.
+    ///
+    /// # Errors
+    /// `Unsupported`. The watchdog goes on unless it stopped.
+    pub async fn ptz_stop(&self, channel: ChannelNo) -> Result<(), DriverError> {
+        self.control.ptz_stop(channel).await
+    }
+
+    /// Stores where the motor stands, and tells the number it gave.
+    ///
+    /// # Errors
+    /// `Unsupported`, `PresetsFull`.
+    pub async fn preset_add(&self, channel: ChannelNo) -> Result<PresetNo, DriverError> {
+        self.control.ask(self.driver.preset_add(channel)).await
+    }
+
+    /// Goes to a stored position.
+    ///
+    /// # Errors
+    /// `Unsupported`, `PresetUnknown`, `PresetReached`.
+    pub async fn preset_move(&self, channel: ChannelNo, preset: PresetNo) -> Result<(), DriverError> {
+        self.control.preset_move(channel, preset).await
+    }
+
+    /// Forgets a stored position.
+    ///
+    /// # Errors
+    /// `Unsupported`, `PresetUnknown`.
+    pub async fn preset_clear(&self, channel: ChannelNo, preset: PresetNo) -> Result<(), DriverError> {
+        self.control.ask(self.driver.preset_clear(channel, preset)).await
+    }
+
+    /// Mirrors the picture, relative to how it is now.
+    ///
+    /// # Errors
+    /// `Unsupported`, also for an axis the device does not have.
+    pub async fn mirror(&self, channel: ChannelNo, mirror: Mirror) -> Result<(), DriverError> {
+        self.control.ask(self.driver.mirror(channel, mirror)).await
+    }
+
+    /// Whether the lens is covered, as the device says now.
+    ///
+    /// # Errors
+    /// `Unsupported`.
+    pub async fn mask(&self, channel: ChannelNo) -> Result<bool, DriverError> {
+        self.control.mask(channel).await
+    }
+
+    /// Covers the lens or uncovers it; as it is already, that is success.
+    ///
+    /// # Errors
+    /// `Unsupported`.
+    pub async fn set_mask(&self, channel: ChannelNo, covered: bool) -> Result<(), DriverError> {
+        self.control.set_mask(channel, covered).await
+    }
+
+    /// A picture of now as the device makes it: one JPEG, at most
+    /// [`SNAPSHOT_BYTES_MAX`](crate::SNAPSHOT_BYTES_MAX).
+    ///
+    /// # Errors
+    /// `Unsupported`.
+    pub async fn snapshot(&self, channel: ChannelNo) -> Result<Bytes, DriverError> {
+        self.control.ask(self.driver.snapshot(channel)).await
+    }
+
+    /// Opens the speaker and lets the sound be heard: the answer comes when it begins. It is cut when
+    /// the device is stopped here.
+    ///
+    /// # Errors
+    /// `Unsupported`; `SpeakerBusy` while another sound is heard, ours or anybody's.
+    pub async fn speak(&self, channel: ChannelNo, sound: Pcm) -> Result<(), DriverError> {
+        self.control.speak(channel, sound).await
     }
 }
 
@@ -177,12 +270,19 @@ impl Supervisor {
             running.cancel.cancel();
         }
         let driver = driver(&spec, &self.settings)?;
+        devices.insert(spec.serial.clone(), self.run(spec, driver));
+        Ok(())
+    }
+
+    fn run(&self, spec: DeviceSpec, driver: Arc<dyn Driver>) -> Running {
         let (presence, receiver) = watch::channel(Presence::Unknown);
-        let handle = DeviceHandle { presence: receiver, driver: driver.clone() };
         let cancel = self.cancel.child_token();
+        let control = Arc::new(Control::new(driver.clone(), self.settings.ptz_watchdog, cancel.clone()));
+        let handle = DeviceHandle { presence: receiver, driver: driver.clone(), control: control.clone() };
         let actor = Actor {
             spec: spec.clone(),
             driver,
+            control,
             hub: self.settings.hub.clone(),
             presence,
             events: self.events.clone(),
@@ -190,8 +290,7 @@ impl Supervisor {
         };
         let span = info_span!("device", serial = %spec.serial);
         self.tasks.spawn(actor.run().instrument(span));
-        devices.insert(spec.serial.clone(), Running { spec, handle, cancel });
-        Ok(())
+        Running { spec, handle, cancel }
     }
 
     /// Stops a device and its streams; unknown ones are ignored.
@@ -233,13 +332,10 @@ fn driver(spec: &DeviceSpec, settings: &SupervisorSettings) -> Result<Arc<dyn Dr
     }
 }
 
-async fn bounded<T>(ask: impl Future<Output = Result<T, DriverError>>) -> Result<T, DriverError> {
-    timeout(ANSWER_TIMEOUT, ask).await.map_err(|_| DriverError::Timeout { step: "answer" })?
-}
-
 struct Actor {
     spec: DeviceSpec,
     driver: Arc<dyn Driver>,
+    control: Arc<Control>,
     hub: Hub,
     presence: watch::Sender<Presence>,
     events: mpsc::Sender<DeviceEvent>,
@@ -255,6 +351,17 @@ struct Streams {
 
 impl Actor {
     async fn run(self) {
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => {}
+            () = self.observe() => {}
+            never = self.control.watch_motors() => match never {},
+        }
+        self.control.close().await;
+    }
+
+    /// Looks at the device again and again, and keeps its streams startable.
+    async fn observe(&self) {
         let mut streams = Streams::default();
         self.register(&self.spec.channels, &mut streams);
         let mut kept = Vec::new();
@@ -262,42 +369,38 @@ impl Actor {
         let mut misses = 0;
         let mut online_since = Instant::now();
         let mut look_at = Instant::now();
-        let cancel = self.cancel.clone();
         loop {
-            tokio::select! {
-                biased;
-                () = cancel.cancelled() => return,
-                () = sleep_until(look_at) => {
-                    let was_online = *self.presence.borrow() == Presence::Online;
-                    match self.look(was_online).await {
-                        Ok(facts) => {
-                            misses = 0;
-                            if let Some(facts) = facts {
-                                online_since = Instant::now();
-                                let channels: Vec<ChannelNo> = facts.channels.iter().map(|c| c.no).collect();
-                                self.register(&channels, &mut streams);
-                                self.tell(Presence::Online, DeviceEvent::Online { serial: self.spec.serial.clone(), facts }).await;
-                            }
-                            self.keep_live(&streams, &mut kept);
-                            look_at = Instant::now() + self.interval();
-                        }
-                        Err(why) => {
-                            misses += 1;
-                            if was_online && misses < MISSES {
-                                look_at = Instant::now() + Duration::from_millis(500);
-                                continue;
-                            }
-                            if was_online {
-                                backoff.worked_for(online_since.elapsed());
-                            }
-                            if !matches!(&*self.presence.borrow(), Presence::Offline(before) if *before == why) {
-                                let event = DeviceEvent::Offline { serial: self.spec.serial.clone(), why: why.clone() };
-                                self.tell(Presence::Offline(why), event).await;
-                            }
-                            look_at = Instant::now()
-                                + if self.spec.kind == DriverKind::RtmpPush { PUSH_INTERVAL } else { backoff.failed() };
-                        }
+            sleep_until(look_at).await;
+            let was_online = *self.presence.borrow() == Presence::Online;
+            match self.look(was_online).await {
+                Ok(facts) => {
+                    misses = 0;
+                    if let Some(facts) = facts {
+                        online_since = Instant::now();
+                        self.control.connected(&facts);
+                        let channels: Vec<ChannelNo> = facts.channels.iter().map(|c| c.no).collect();
+                        self.register(&channels, &mut streams);
+                        let serial = self.spec.serial.clone();
+                        self.tell(Presence::Online, DeviceEvent::Online { serial, facts }).await;
                     }
+                    self.keep_live(&streams, &mut kept);
+                    look_at = Instant::now() + self.interval();
+                }
+                Err(why) => {
+                    misses += 1;
+                    if was_online && misses < MISSES {
+                        look_at = Instant::now() + Duration::from_millis(500);
+                        continue;
+                    }
+                    if was_online {
+                        backoff.worked_for(online_since.elapsed());
+                    }
+                    if !matches!(&*self.presence.borrow(), Presence::Offline(before) if *before == why) {
+                        let event = DeviceEvent::Offline { serial: self.spec.serial.clone(), why: why.clone() };
+                        self.tell(Presence::Offline(why), event).await;
+                    }
+                    look_at = Instant::now()
+                        + if self.spec.kind == DriverKind::RtmpPush { PUSH_INTERVAL } else { backoff.failed() };
                 }
             }
         }

@@ -5,6 +5,7 @@
 
 mod actor;
 mod backoff;
+mod control;
 mod dial;
 mod discovery;
 mod driver;
@@ -15,6 +16,7 @@ mod rtsp;
 
 pub use actor::{DeviceEvent, DeviceHandle, DeviceSpec, DriverKind, Presence, Supervisor, SupervisorSettings, probe};
 pub use backoff::Backoff;
+pub use control::PTZ_WATCHDOG;
 pub use dial::{AllowedHost, Dialer};
 pub use discovery::{FoundCamera, discover};
 pub use driver::{
