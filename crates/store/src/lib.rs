@@ -16,6 +16,6 @@ pub use error::Error;
 pub use facts::{ChannelFacts, DeviceFacts, StreamFacts};
 pub use meta::{
     AccountRow, AppRow, AttemptRow, ChannelRow, DeviceRow, GrantKeyRow, MetaStore, NewDevice, PushKeyRow,
-    RevocationRow, TokenRow,
+    RevocationRow, TokenRow, VoiceRow,
 };
 pub use time::UnixMillis;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use store::{
     AccountRow, AppRow, AttemptRow, ChannelFacts, ChannelRow, DeviceFacts, Error, GrantKeyRow, MetaStore, NewDevice,
-    PushKeyRow, RevocationRow, StreamFacts, TokenRow, UnixMillis,
+    PushKeyRow, RevocationRow, StreamFacts, TokenRow, UnixMillis, VoiceRow,
 };
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -264,6 +264,72 @@ async fn detaching(store: MetaStore) {
     assert_eq!(store.device("A").await.unwrap().unwrap().account_id, None);
 }
 
+async fn settings_of_devices(store: MetaStore) {
+    let store = with_accounts(store).await;
+    store.insert_device(&device("A")).await.unwrap();
+    let settings = async || {
+        let row = store.device("A").await.unwrap().unwrap();
+        (row.encrypted, row.password_sealed, row.defence)
+    };
+    assert_eq!(settings().await, (false, None, 0));
+    assert!(!store.set_device_defence("A", ANNA, 1).await.unwrap(), "nobody has it");
+    store.bind_device("A", ANNA, NOW).await.unwrap();
+
+    for (account, defence, changed) in [(BERT, 1, false), (ANNA, 0, false), (ANNA, 16, true), (ANNA, 16, false)] {
+        assert_eq!(store.set_device_defence("A", account, defence).await.unwrap(), changed, "{account} {defence}");
+    }
+    let taken_back = |id| [revocation("A", id, true, at(9))];
+    for (account, encrypted, id, changed) in
+        [(BERT, true, 1, false), (ANNA, false, 2, false), (ANNA, true, 3, true), (ANNA, true, 4, false)]
+    {
+        let set = store.set_device_encrypted("A", account, encrypted, &taken_back(id)).await.unwrap();
+        assert_eq!(set, changed, "{account} {encrypted}");
+    }
+    assert_eq!(store.revocations(NOW).await.unwrap(), taken_back(3), "only what was a change takes back");
+    assert!(matches!(store.set_device_password("A", BERT, &[1], &taken_back(5)).await, Err(Error::NotFound)));
+    assert_eq!(store.revocations(NOW).await.unwrap(), taken_back(3), "both or neither");
+    store.set_device_password("A", ANNA, &[1, 2], &taken_back(6)).await.unwrap();
+    assert_eq!(store.revocations(NOW).await.unwrap(), taken_back(6));
+    assert_eq!(settings().await, (true, Some(vec![1, 2]), 16));
+
+    store.unbind_device("A", ANNA, &[]).await.unwrap();
+    assert_eq!(settings().await, (false, None, 0), "the next account does not inherit them");
+}
+
+async fn voices(store: MetaStore) {
+    let store = with_accounts(store).await;
+    let voice = |id: &str, account: &str, name: &str| VoiceRow {
+        id: id.into(),
+        account_id: account.into(),
+        name: name.into(),
+        duration_s: 3,
+        bytes: 96_044,
+        created_at: NOW,
+    };
+    let (gate, gate2, theirs) = (voice("1", ANNA, "门口"), voice("2", ANNA, "门口"), voice("3", BERT, "门口"));
+    store.insert_voice(&gate, false).await.unwrap();
+    store.insert_voice(&theirs, false).await.unwrap();
+    for refused in [&gate2, &voice("1", ANNA, "other"), &voice("4", "nobody", "x")] {
+        assert!(matches!(store.insert_voice(refused, false).await, Err(Error::Conflict)), "{refused:?}");
+    }
+    assert!(matches!(store.insert_voice(&voice("3", ANNA, "门口"), true).await, Err(Error::Conflict)));
+    assert_eq!(store.voices(ANNA).await.unwrap(), [gate.clone()], "what was to be replaced is still there");
+    store.insert_voice(&gate2, true).await.unwrap();
+    let yard = VoiceRow { created_at: at(-1), ..voice("5", ANNA, "yard") };
+    store.insert_voice(&yard, true).await.unwrap();
+    assert_eq!(store.voices(ANNA).await.unwrap(), [yard.clone(), gate2.clone()]);
+    assert_eq!((store.voice("3").await.unwrap(), store.voice("1").await.unwrap()), (Some(theirs.clone()), None));
+
+    assert!(matches!(store.rename_voice(ANNA, "2", "yard").await, Err(Error::Conflict)));
+    assert!(matches!(store.rename_voice(ANNA, "3", "mine").await, Err(Error::NotFound)));
+    store.rename_voice(ANNA, "2", "gate").await.unwrap();
+    assert!(matches!(store.delete_voice(ANNA, "3").await, Err(Error::NotFound)));
+    store.delete_voice(ANNA, "5").await.unwrap();
+    assert!(matches!(store.delete_voice(ANNA, "5").await, Err(Error::NotFound)));
+    assert_eq!(store.voices(ANNA).await.unwrap(), [VoiceRow { name: "gate".into(), ..gate2 }]);
+    assert_eq!(store.voices(BERT).await.unwrap(), [theirs]);
+}
+
 async fn channels_and_push_keys(store: MetaStore) {
     store.insert_device(&device("A")).await.unwrap();
     assert_eq!(store.channels("A").await.unwrap(), [channel("A", 1), channel("A", 2)]);
@@ -377,6 +443,8 @@ conformance!(
     devices,
     binding,
     detaching,
+    settings_of_devices,
+    voices,
     channels_and_push_keys,
     grant_keys_and_revocations,
     many_at_once,

@@ -61,6 +61,12 @@ pub struct DeviceRow {
     pub account_id: Option<String>,
     /// Since when.
     pub bound_at: Option<UnixMillis>,
+    /// Whether its media needs the stream password.
+    pub encrypted: bool,
+    /// Stream password, encrypted; without one it is the verification code.
+    pub password_sealed: Option<Vec<u8>>,
+    /// Defence state, in the caller's numbers; 0 at first.
+    pub defence: u8,
 }
 
 fn device(row: AnyRow) -> Result<DeviceRow, Error> {
@@ -78,6 +84,9 @@ fn device(row: AnyRow) -> Result<DeviceRow, Error> {
         attached_at: row.time("attached_at")?,
         account_id: row.text_opt("account_id")?,
         bound_at: row.int_opt("bound_at")?.map(UnixMillis),
+        encrypted: row.flag("encrypted")?,
+        password_sealed: row.blob_opt("password_sealed")?,
+        defence: row.number("defence")?,
     })
 }
 
@@ -221,7 +230,8 @@ impl MetaStore {
         Ok(bound.rows_affected() == 1)
     }
 
-    /// Frees a device that this account has and takes its addresses back, both or neither.
+    /// Frees a device that this account has, as it was before it was bound, and takes its addresses
+    /// back, all or nothing.
     ///
     /// # Errors
     /// [`Error::NotFound`] if it has not.
@@ -232,11 +242,14 @@ impl MetaStore {
         revocations: &[RevocationRow],
     ) -> Result<(), Error> {
         let mut tx = self.writer.begin().await?;
-        let freed = query("UPDATE device SET account_id = NULL, bound_at = NULL WHERE serial = $1 AND account_id = $2")
-            .bind(serial)
-            .bind(account_id)
-            .execute(&mut *tx)
-            .await?;
+        let freed = query(
+            "UPDATE device SET account_id = NULL, bound_at = NULL, encrypted = 0, password_sealed = NULL, defence = 0 \
+             WHERE serial = $1 AND account_id = $2",
+        )
+        .bind(serial)
+        .bind(account_id)
+        .execute(&mut *tx)
+        .await?;
         one_row(freed.rows_affected())?;
         grant::revoke(&mut tx, revocations).await?;
         Ok(tx.commit().await?)
@@ -254,6 +267,71 @@ impl MetaStore {
             .execute(&self.writer)
             .await?;
         one_row(named.rows_affected())
+    }
+
+    /// Sets whether media of a device that this account has needs the stream password, and takes addresses
+    /// back if that is a change; answers whether it was.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]. A device that the account has no more is not changed.
+    pub async fn set_device_encrypted(
+        &self,
+        serial: &str,
+        account_id: &str,
+        encrypted: bool,
+        revocations: &[RevocationRow],
+    ) -> Result<bool, Error> {
+        let mut tx = self.writer.begin().await?;
+        let set = query("UPDATE device SET encrypted = $3 WHERE serial = $1 AND account_id = $2 AND encrypted <> $3")
+            .bind(serial)
+            .bind(account_id)
+            .bind(i64::from(encrypted))
+            .execute(&mut *tx)
+            .await?;
+        let changed = set.rows_affected() == 1;
+        if changed {
+            grant::revoke(&mut tx, revocations).await?;
+        }
+        tx.commit().await?;
+        Ok(changed)
+    }
+
+    /// Gives a device that this account has another stream password and takes addresses back, both or
+    /// neither.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if it has not.
+    pub async fn set_device_password(
+        &self,
+        serial: &str,
+        account_id: &str,
+        password_sealed: &[u8],
+        revocations: &[RevocationRow],
+    ) -> Result<(), Error> {
+        let mut tx = self.writer.begin().await?;
+        let set = query("UPDATE device SET password_sealed = $3 WHERE serial = $1 AND account_id = $2")
+            .bind(serial)
+            .bind(account_id)
+            .bind(password_sealed)
+            .execute(&mut *tx)
+            .await?;
+        one_row(set.rows_affected())?;
+        grant::revoke(&mut tx, revocations).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Sets the defence state of a device that this account has; answers whether that is a change.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]. A device that the account has no more is not changed.
+    pub async fn set_device_defence(&self, serial: &str, account_id: &str, defence: u8) -> Result<bool, Error> {
+        let set = query("UPDATE device SET defence = $3 WHERE serial = $1 AND account_id = $2 AND defence <> $3")
+            .bind(serial)
+            .bind(account_id)
+            .bind(i64::from(defence))
+            .execute(&self.writer)
+            .await?;
+        Ok(set.rows_affected() == 1)
     }
 
     /// Notes that a device went on or off line; the time is kept when it was so already.

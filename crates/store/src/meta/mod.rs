@@ -8,6 +8,7 @@
 //! | `device.rs` | device, removed_device |
 //! | `channel.rs` | channel, push_key |
 //! | `grant.rs` | grant_key, revocation |
+//! | `voice.rs` | voice |
 //!
 //! Invariants: a statement is the same text on every engine (`$1` parameters, `ON CONFLICT`,
 //! `RETURNING`); whoever writes goes through `writer`; a method that returns has committed.
@@ -18,6 +19,7 @@ mod channel;
 mod device;
 mod grant;
 mod token;
+mod voice;
 
 use std::fs::OpenOptions;
 use std::path::Path;
@@ -35,6 +37,7 @@ pub use channel::{ChannelRow, PushKeyRow};
 pub use device::{DeviceRow, NewDevice};
 pub use grant::{GrantKeyRow, RevocationRow};
 pub use token::TokenRow;
+pub use voice::VoiceRow;
 
 static SQLITE: Migrator = sqlx::migrate!("src/meta/migrations/sqlite");
 
