@@ -25,6 +25,9 @@ use crate::onvif::OnvifDriver;
 use crate::push::PushDriver;
 use crate::rtsp::RtspDriver;
 
+#[cfg(test)]
+mod tests;
+
 /// How often a device on line is looked at. With the 4.5 s it has to answer and [`MISSES`] a dead camera
 /// is off line within 3 + 2 × 4.5 s.
 const PING_INTERVAL: Duration = Duration::from_secs(3);
@@ -212,6 +215,11 @@ impl DeviceHandle {
         self.control.mask(channel).await
     }
 
+    /// Whether the lens is covered, as the device last said since it came on line; without asking it.
+    pub fn known_mask(&self, channel: ChannelNo) -> Option<bool> {
+        self.control.known_mask(channel)
+    }
+
     /// Covers the lens or uncovers it; as it is already, that is success.
     ///
     /// # Errors
@@ -272,6 +280,16 @@ impl Supervisor {
         let driver = driver(&spec, &self.settings)?;
         devices.insert(spec.serial.clone(), self.run(spec, driver));
         Ok(())
+    }
+
+    /// Runs a device with a driver of the caller's own, whatever the spec says; what ran under its serial
+    /// is stopped first.
+    pub fn start_with(&self, spec: DeviceSpec, driver: Arc<dyn Driver>) {
+        let mut devices = self.devices();
+        if let Some(running) = devices.remove(&spec.serial) {
+            running.cancel.cancel();
+        }
+        devices.insert(spec.serial.clone(), self.run(spec, driver));
     }
 
     fn run(&self, spec: DeviceSpec, driver: Arc<dyn Driver>) -> Running {

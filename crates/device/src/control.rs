@@ -15,9 +15,6 @@ use tracing::{Instrument, debug, info, info_span, warn};
 
 use crate::driver::{ChannelNo, DeviceFacts, Driver, DriverError, Limit, Position, PresetNo, Velocity};
 
-#[cfg(test)]
-mod tests;
-
 /// A device that has not answered by then will not: the API promises its own answer within 5 s.
 /// Waiting for one's turn is part of it.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_millis(4500);
@@ -186,6 +183,10 @@ impl Control {
         let covered = self.ask(self.driver.mask(channel)).await?;
         self.known().masks.insert(channel, covered);
         Ok(covered)
+    }
+
+    pub(crate) fn known_mask(&self, channel: ChannelNo) -> Option<bool> {
+        self.known().masks.get(&channel).copied()
     }
 
     pub(crate) async fn set_mask(&self, channel: ChannelNo, covered: bool) -> Result<(), DriverError> {
