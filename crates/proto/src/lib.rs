@@ -4,6 +4,7 @@
 //! an argument where time matters). Everything it parses may come from an enemy.
 
 pub mod digest;
+pub mod isapi;
 pub mod onvif;
 pub mod rtmp;
 pub mod rtp;
