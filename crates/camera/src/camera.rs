@@ -2,30 +2,30 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use av::{CodecParameters, Track, TrackId};
-use proto::digest::{Algorithm, Verifier};
+use av::{CodecParameters, Pcm, Track, TrackId};
 use proto::rtsp::server::{Auth, ServerSettings};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, info_span};
 
+use crate::channel::Channel;
 use crate::clock::Clock;
 use crate::config::{Config, Quality};
-use crate::encoder::{Caption, VideoEncoder};
+use crate::encoder::VideoEncoder;
+use crate::faults::Faults;
 use crate::feed::{Feed, Stream};
-use crate::lens::Lens;
-use crate::live::{self, VideoSource};
-use crate::onvif::Services;
-use crate::ptz::{Ptz, Status};
+use crate::http::Site;
+use crate::live::VideoSource;
+use crate::login::{self, Login};
+use crate::ptz::Status;
 use crate::replay::Clip;
-use crate::scene::Scene;
 use crate::sound::SoundEncoder;
 use crate::stats::{Counters, Stats};
-use crate::{Error, discovery, http, replay, rtsp};
+use crate::{Error, discovery, http, live, replay, rtsp, speaker};
 
 /// Ticks a second of video timestamps (RFC 6184 §8.2.1).
 const VIDEO_CLOCK: u32 = 90_000;
@@ -38,8 +38,8 @@ pub struct Camera {
     http: SocketAddr,
     rtsp: SocketAddr,
     counters: Arc<Counters>,
-    clock: Clock,
-    ptz: Arc<Mutex<Ptz>>,
+    channels: Vec<Arc<Channel>>,
+    faults: Faults,
     cancel: CancellationToken,
     tasks: JoinSet<()>,
 }
@@ -89,53 +89,61 @@ impl Camera {
         let rtsp_listener = listen(config.listen, config.rtsp_port).await?;
         let discovery = config.discovery.then(|| discovery::listen(config.listen)).transpose()?;
         let local = |listener: &TcpListener| listener.local_addr().expect("a bound socket has an address");
+        let clock = Clock::start();
+        let counters: Arc<Counters> = Arc::default();
+        let faults = Faults::default();
+        let streams = match &clip {
+            Some(clip) => replayed(clip, config.channels),
+            None => live(&config).await?,
+        };
+        let channels: Vec<_> = (1..)
+            .zip(streams)
+            .map(|(number, streams)| {
+                Arc::new(Channel::new(number, config.clone(), clock, counters.clone(), clip.clone(), streams))
+            })
+            .collect();
         let mut camera = Camera {
             http: local(&http_listener),
             rtsp: local(&rtsp_listener),
-            counters: Arc::default(),
-            clock: Clock::start(),
-            ptz: Arc::default(),
+            counters: counters.clone(),
+            channels: channels.clone(),
+            faults: faults.clone(),
             cancel: CancellationToken::new(),
             tasks: JoinSet::new(),
             config: config.clone(),
         };
-        let lens = Arc::new(Mutex::new(Lens::default()));
-        let streams = match clip {
-            Some(clip) => camera.replayed(clip),
-            None => camera.live(&lens).await?,
-        };
-        // MD5 alone: many clients take the first challenge, and most know no other algorithm.
-        let verifier = || Verifier::new("camera", std::time::Instant::now()).algorithms([Algorithm::Md5]);
-        let (user, password) = (config.user.clone(), config.password.clone());
-        let known = move |name: &str| (name == user).then(|| password.clone());
+        let login = Login::new(&config, faults.clone());
+        let password = Box::new(move |user: &str| login.password(user));
         let settings = ServerSettings {
             name: concat!("fluorite-camera/", env!("CARGO_PKG_VERSION")).into(),
-            auth: Some(Auth { verifier: verifier(), password: Box::new(known) }),
+            auth: Some(Auth { verifier: login::verifier(), password }),
             session_timeout: SESSION_TIMEOUT,
             features: Vec::new(),
         };
         let shared = rtsp::Shared {
             listen: config.listen,
             name: config.name.clone(),
-            streams: streams.iter().map(|(quality, stream)| (quality.name(), stream.clone())).collect(),
+            channels: channels.clone(),
             settings: Arc::new(settings),
-            clock: camera.clock,
-            counters: camera.counters.clone(),
+            clock,
+            counters: counters.clone(),
             connections_max: config.connections_max,
         };
-        let services = Services {
-            rtsp_port: camera.rtsp.port(),
-            verifier: verifier(),
-            ptz: camera.ptz.clone(),
-            lens,
-            streams,
-            clock: camera.clock,
-            counters: camera.counters.clone(),
+        let site = Site {
             config: config.clone(),
+            channels,
+            login: Login::new(&config, faults.clone()),
+            faults,
+            rtsp_port: camera.rtsp.port(),
+            counters,
         };
+        match clip {
+            Some(clip) => camera.replay(clip, clock),
+            None => camera.draw(clock),
+        }
         let (http, cancel) = (camera.http, camera.cancel.clone());
         camera.spawn(rtsp::serve(rtsp_listener, Arc::new(shared), cancel.clone()));
-        camera.spawn(http::serve(http_listener, Arc::new(services), cancel.clone()));
+        camera.spawn(http::serve(http_listener, Arc::new(site), cancel.clone()));
         if let Some(socket) = discovery {
             camera.spawn(async move { discovery::serve(socket, &config, http, cancel).await });
         }
@@ -148,57 +156,28 @@ impl Camera {
         self.tasks.spawn(task.instrument(span));
     }
 
-    /// Streams that are drawn and encoded.
-    async fn live(&mut self, lens: &Arc<Mutex<Lens>>) -> Result<Vec<(Quality, Stream)>, Error> {
-        let config = self.config.clone();
-        let sound = SoundEncoder::new(config.sound)?.map(|encoder| {
-            let track = Track { id: TrackId::AUDIO, codec: encoder.parameters(), clock_rate: encoder.sample_rate() };
-            Arc::new(Feed::new(track))
-        });
-        let scene = Arc::new(OnceLock::new());
-        let caption = Caption {
-            serial: config.serial.clone(),
-            name: config.name.clone(),
-            utc_offset_minutes: config.utc_offset_minutes,
-        };
-        let mut streams = Vec::new();
-        for quality in Quality::ALL {
-            let video = config.video(quality);
-            let parameters = live::blocking(move || VideoEncoder::parameters(&video)).await?;
-            let codec = CodecParameters::H264(parameters);
-            let feed = Arc::new(Feed::new(Track { id: TrackId::VIDEO, codec, clock_rate: VIDEO_CLOCK }));
-            let source = VideoSource {
-                feed: feed.clone(),
-                video,
-                clock: self.clock,
-                scene: scene.clone(),
-                seed: config.scene_seed,
-                ptz: self.ptz.clone(),
-                lens: lens.clone(),
-                caption: caption.clone(),
-                counters: self.counters.clone(),
-            };
-            self.spawn(source.run(self.cancel.clone()));
-            streams.push((quality, Stream { video: feed, sound: sound.clone() }));
+    /// Draws and encodes for whoever watches.
+    fn draw(&mut self, clock: Clock) {
+        for channel in self.channels.clone() {
+            for quality in Quality::ALL {
+                let source = VideoSource { channel: channel.clone(), quality };
+                self.spawn(source.run(self.cancel.clone()));
+            }
         }
-        if let Some(feed) = sound {
-            self.spawn(live::run_sound(feed, config.sound, self.clock, self.cancel.clone()));
-        }
+        let first = &self.channels[0];
         // Drawn ahead of the first viewer, who shall not wait for it.
-        let seed = config.scene_seed;
-        self.tasks.spawn_blocking(move || {
-            scene.get_or_init(|| Scene::new(seed));
-        });
-        Ok(streams)
+        self.tasks.spawn_blocking(first.prepare());
+        if let Some(feed) = first.stream(Quality::Main).sound.clone() {
+            self.spawn(live::run_sound(feed, self.config.sound, clock, self.cancel.clone()));
+        }
     }
 
-    /// Both qualities from one file.
-    fn replayed(&mut self, clip: Arc<Clip>) -> Vec<(Quality, Stream)> {
-        let mut feeds = clip.tracks.iter().map(|track| Arc::new(Feed::new(track.clone())));
-        let video = feeds.next().expect("a clip has pictures");
-        let stream = Stream { video, sound: feeds.next() };
-        self.spawn(replay::run(clip, stream.clone(), self.clock, self.cancel.clone()));
-        Quality::ALL.map(|quality| (quality, stream.clone())).into()
+    /// Sends a file to whoever watches.
+    fn replay(&mut self, clip: Arc<Clip>, clock: Clock) {
+        for channel in self.channels.clone() {
+            let stream = channel.stream(Quality::Main).clone();
+            self.spawn(replay::run(clip.clone(), stream, clock, self.cancel.clone()));
+        }
     }
 
     /// What it was started with.
@@ -221,9 +200,25 @@ impl Camera {
         format!("http://{}/onvif/device_service", self.http)
     }
 
-    /// RTSP address of a stream, without login.
+    /// RTSP address of a stream of the first channel, without login.
     pub fn rtsp_url(&self, quality: Quality) -> String {
         format!("rtsp://{}/{}", self.rtsp, quality.name())
+    }
+
+    /// A video source, by its number from 1.
+    pub fn channel(&self, number: u16) -> Option<&Channel> {
+        Some(self.channels.get(usize::from(number).checked_sub(1)?)?)
+    }
+
+    /// What the speaker of a channel has heard since the start; of an absent channel nothing.
+    pub fn heard(&self, channel: u16) -> Pcm {
+        let none = || Pcm { sample_rate: speaker::SAMPLE_RATE, samples: Vec::new() };
+        self.channel(channel).map_or_else(none, |channel| channel.speaker().heard())
+    }
+
+    /// The switch for its faults.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
     }
 
     /// Its numbers now.
@@ -231,9 +226,9 @@ impl Camera {
         self.counters.read()
     }
 
-    /// Where it looks now.
+    /// Where its first channel looks now.
     pub fn ptz_status(&self) -> Status {
-        self.ptz.lock().expect("no holder panics").status(self.clock.elapsed())
+        self.channels[0].ptz_status()
     }
 
     /// Switches it off and waits until all its tasks have ended and its ports are free.
@@ -247,6 +242,36 @@ impl Drop for Camera {
     fn drop(&mut self) {
         self.cancel.cancel();
     }
+}
+
+/// Streams to be drawn, both of each channel; all channels have one microphone.
+async fn live(config: &Config) -> Result<Vec<[Stream; 2]>, Error> {
+    let sound = SoundEncoder::new(config.sound)?.map(|encoder| {
+        let track = Track { id: TrackId::AUDIO, codec: encoder.parameters(), clock_rate: encoder.sample_rate() };
+        Arc::new(Feed::new(track))
+    });
+    let track = async |quality| {
+        let video = config.video(quality);
+        let parameters = live::blocking(move || VideoEncoder::parameters(&video)).await?;
+        Ok::<_, Error>(Track { id: TrackId::VIDEO, codec: CodecParameters::H264(parameters), clock_rate: VIDEO_CLOCK })
+    };
+    let tracks: [Track; 2] = [track(Quality::Main).await?, track(Quality::Sub).await?];
+    let streams = || {
+        let stream = |track: &Track| Stream { video: Arc::new(Feed::new(track.clone())), sound: sound.clone() };
+        tracks.each_ref().map(stream)
+    };
+    Ok((0..config.channels).map(|_| streams()).collect())
+}
+
+/// Streams to be replayed: both qualities of a channel are one.
+fn replayed(clip: &Clip, channels: u16) -> Vec<[Stream; 2]> {
+    let streams = |_| {
+        let mut feeds = clip.tracks.iter().map(|track| Arc::new(Feed::new(track.clone())));
+        let video = feeds.next().expect("a clip has pictures");
+        let stream = Stream { video, sound: feeds.next() };
+        [stream.clone(), stream]
+    };
+    (0..channels).map(streams).collect()
 }
 
 async fn listen(ip: IpAddr, port: u16) -> Result<TcpListener, Error> {

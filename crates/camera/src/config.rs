@@ -109,6 +109,8 @@ pub struct Config {
     pub rtsp_port: u16,
     /// Whether to answer WS-Discovery on UDP port 3702.
     pub discovery: bool,
+    /// Video sources, 1 to 16: with more than one it is a recorder with a camera at each.
+    pub channels: u16,
     /// Sound in both streams.
     pub sound: SoundConfig,
     /// The main stream.
@@ -117,7 +119,10 @@ pub struct Config {
     pub sub: VideoConfig,
     /// Sends this file (FLV, or H.264 in Annex B) again and again instead of encoding: both streams.
     pub replay: Option<PathBuf>,
-    /// What the street looks like.
+    /// Writes what the speaker hears into this WAV file, begun anew; the speakers of further channels
+    /// add their number to its name: `heard.wav`, `heard-2.wav`.
+    pub speaker: Option<PathBuf>,
+    /// What the street looks like; every channel sees another.
     pub scene_seed: u64,
     /// Local time minus UTC, for the date in the picture.
     pub utc_offset_minutes: i16,
@@ -136,10 +141,12 @@ impl Default for Config {
             http_port: 0,
             rtsp_port: 0,
             discovery: false,
+            channels: 1,
             sound: SoundConfig::Aac,
             main: VideoConfig::MAIN,
             sub: VideoConfig::SUB,
             replay: None,
+            speaker: None,
             scene_seed: 0,
             utc_offset_minutes: 0,
             connections_max: 64,
@@ -154,6 +161,9 @@ impl std::fmt::Debug for Config {
 }
 
 impl Config {
+    /// Largest number of channels.
+    pub const CHANNELS_MAX: u16 = 16;
+
     /// The stream's pictures.
     pub fn video(&self, quality: Quality) -> VideoConfig {
         match quality {
@@ -172,6 +182,9 @@ impl Config {
         }
         if self.user.chars().chain(self.password.chars()).any(|c| c.is_control() || c == ':') {
             return Err(Error::Config("user and password have no colons and no control characters"));
+        }
+        if !(1..=Self::CHANNELS_MAX).contains(&self.channels) {
+            return Err(Error::Config("a camera has 1 to 16 channels"));
         }
         if !(-24 * 60..=24 * 60).contains(&self.utc_offset_minutes) {
             return Err(Error::Config("an offset from UTC is at most 24 h"));

@@ -1,6 +1,5 @@
 //! Pictures to H.264: openh264, one thread, constrained baseline.
 
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use av::codec::access_unit::{AccessUnit, AccessUnitBuilder};
@@ -14,10 +13,9 @@ use openh264::encoder::{
 use openh264::formats::YUVSlices;
 
 use crate::config::VideoConfig;
-use crate::lens::Lens;
-use crate::ptz::Status;
-use crate::scene::{Moment, Picture, Renderer, Scene};
-use crate::{Error, clock, marker};
+use crate::scene::Picture;
+use crate::viewfinder::{Sight, Viewfinder};
+use crate::{Error, marker};
 
 /// An H.264 encoder for pictures of one size.
 pub struct VideoEncoder {
@@ -99,34 +97,19 @@ fn silence(encoder: &mut openh264::encoder::Encoder) {
     debug_assert_eq!(set, 0, "the option is known");
 }
 
-/// What is written into the picture besides the date.
-#[derive(Clone, Debug)]
-pub struct Caption {
-    /// Upper right.
-    pub serial: String,
-    /// Lower right.
-    pub name: String,
-    /// Local time minus UTC.
-    pub utc_offset_minutes: i16,
-}
-
-/// Scene, lens and encoder of one running stream.
+/// Viewfinder and encoder of one running stream.
 pub struct Studio {
-    scene: Arc<OnceLock<Scene>>,
-    seed: u64,
-    caption: Caption,
-    renderer: Renderer,
+    viewfinder: Viewfinder,
     encoder: VideoEncoder,
 }
 
 impl Studio {
-    /// Sets up for one stream; the scene is drawn at the first picture if nobody did before.
+    /// Sets up for one stream.
     ///
     /// # Errors
     /// As [`VideoEncoder::new`].
-    pub fn new(scene: Arc<OnceLock<Scene>>, seed: u64, caption: Caption, video: &VideoConfig) -> Result<Studio, Error> {
-        let renderer = Renderer::new(video.width as usize, video.height as usize);
-        Ok(Studio { scene, seed, caption, renderer, encoder: VideoEncoder::new(video)? })
+    pub fn new(viewfinder: Viewfinder, video: &VideoConfig) -> Result<Studio, Error> {
+        Ok(Studio { viewfinder, encoder: VideoEncoder::new(video)? })
     }
 
     /// Takes the picture with number `counter`: some 8 ms of work at 1280 × 720.
@@ -137,16 +120,11 @@ impl Studio {
         &mut self,
         elapsed: Duration,
         wall: UnixMicros,
-        status: &Status,
-        lens: &Lens,
+        sight: &Sight,
         counter: u32,
         key: bool,
     ) -> Result<AccessUnit, Error> {
-        let scene = self.scene.get_or_init(|| Scene::new(self.seed));
-        let Caption { serial, name, utc_offset_minutes } = &self.caption;
-        let moment = Moment { elapsed, time_of_day: clock::time_of_day(wall, *utc_offset_minutes) };
-        lens.apply(self.renderer.render(scene, status.view(), moment));
-        let picture = self.renderer.caption(&clock::date_line(wall, *utc_offset_minutes), serial, name);
+        let picture = self.viewfinder.draw(elapsed, wall, sight);
         marker::draw_counter(picture, counter);
         self.encoder.encode(picture, key)
     }
@@ -159,12 +137,15 @@ mod tests {
     use openh264::formats::YUVSource;
 
     use super::*;
+    use crate::lens::Lens;
     use crate::marker::{read_counter, read_landmarks};
     use crate::ptz::Ptz;
+    use crate::viewfinder::{Caption, Flip, LazyScene};
 
     fn studio(video: &VideoConfig) -> Studio {
         let caption = Caption { serial: "C12345678".into(), name: "Front gate".into(), utc_offset_minutes: 0 };
-        Studio::new(Arc::default(), 7, caption, video).unwrap()
+        let scene = LazyScene { seed: 7, drawn: Default::default() };
+        Studio::new(Viewfinder::new(scene, caption, video.width, video.height), video).unwrap()
     }
 
     #[test]
@@ -179,16 +160,10 @@ mod tests {
             let (mut bytes, mut last) = (0, 0.0);
             for n in 0..60u32 {
                 let at = Duration::from_millis(u64::from(n) * 50);
-                let unit = studio
-                    .shoot(
-                        at,
-                        UnixMicros(1_795_466_467_000_000),
-                        &ptz.status(at),
-                        &Lens::default(),
-                        n + 4_000_000_000,
-                        n == 17,
-                    )
-                    .unwrap();
+                let (status, lens, flip) = (ptz.status(at), Lens::default(), Flip::default());
+                let sight = Sight { status, lens, flip, masked: false };
+                let wall = UnixMicros(1_795_466_467_000_000);
+                let unit = studio.shoot(at, wall, &sight, n + 4_000_000_000, n == 17).unwrap();
                 assert_eq!(unit.key, [0, 17, 57].contains(&n), "picture {n}");
                 bytes += unit.data.len();
                 let mut stream = Vec::new();

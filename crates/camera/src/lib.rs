@@ -26,14 +26,18 @@
 //! makes frames never waits for whoever watches.
 
 mod camera;
+mod channel;
 mod clock;
 mod config;
 mod discovery;
 mod encoder;
+mod faults;
 mod feed;
 mod http;
+mod isapi;
 mod lens;
 mod live;
+mod login;
 pub mod marker;
 mod onvif;
 pub mod ptz;
@@ -41,11 +45,20 @@ mod replay;
 mod rtsp;
 pub mod scene;
 pub mod sound;
+mod speaker;
 mod stats;
+mod still;
+mod token;
+mod viewfinder;
 
 pub use camera::Camera;
+pub use channel::{Channel, Preset, PresetError};
 pub use config::{Config, Quality, SoundConfig, VideoConfig};
+pub use faults::{Fault, Faults};
+pub use lens::Lens;
+pub use speaker::{Speaker, Talk};
 pub use stats::Stats;
+pub use viewfinder::Flip;
 
 /// Why a camera cannot start or go on.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,7 @@
 //! The tasks that make frames while somebody watches.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use av::{Frame, TrackId};
@@ -10,39 +10,22 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
 use crate::Error;
+use crate::channel::Channel;
 use crate::clock::{self, Clock};
-use crate::config::{SoundConfig, VideoConfig};
-use crate::encoder::{Caption, Studio};
+use crate::config::{Quality, SoundConfig};
+use crate::encoder::Studio;
 use crate::feed::Feed;
-use crate::lens::Lens;
-use crate::ptz::Ptz;
-use crate::scene::Scene;
 use crate::sound::SoundEncoder;
-use crate::stats::Counters;
 
 /// Wait after an encoder failed: it will probably fail again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Everything that one stream's pictures depend on.
+/// One stream of pictures, as long as somebody watches.
 pub struct VideoSource {
-    /// Where they go.
-    pub feed: Arc<Feed>,
-    /// How they are made.
-    pub video: VideoConfig,
-    /// Time.
-    pub clock: Clock,
-    /// The world, shared by both streams.
-    pub scene: Arc<OnceLock<Scene>>,
-    /// Which world.
-    pub seed: u64,
-    /// Where the camera looks.
-    pub ptz: Arc<Mutex<Ptz>>,
-    /// How the picture is adjusted.
-    pub lens: Arc<Mutex<Lens>>,
-    /// What is written into the picture.
-    pub caption: Caption,
-    /// What others see of us.
-    pub counters: Arc<Counters>,
+    /// What is seen.
+    pub channel: Arc<Channel>,
+    /// How large.
+    pub quality: Quality,
 }
 
 impl VideoSource {
@@ -63,37 +46,37 @@ impl VideoSource {
 
     /// From the first viewer to the last.
     async fn run_once(&self, next: &AtomicU32) -> Result<(), Error> {
-        self.feed.watched().await;
-        let _running = self.counters.encoder_starts();
-        debug!(width = self.video.width, "encoder starts");
-        let (scene, seed, caption, video) = (self.scene.clone(), self.seed, self.caption.clone(), self.video);
-        let mut studio = blocking(move || Studio::new(scene, seed, caption, &video)).await?;
-        let rate = u64::from(self.video.frame_rate);
+        let VideoSource { channel, quality } = self;
+        let (feed, clock, video) = (&channel.stream(*quality).video, channel.clock(), channel.video(*quality));
+        feed.watched().await;
+        let _running = channel.counters().encoder_starts();
+        debug!(channel = channel.number(), width = video.width, "encoder starts");
+        let viewfinder = channel.viewfinder(*quality);
+        let mut studio = blocking(move || Studio::new(viewfinder, &video)).await?;
+        let rate = u64::from(video.frame_rate);
         // Pictures are taken on a grid that begins at the camera's start, so that timestamps are even.
         let time_of = |tick: u64| Duration::from_nanos(tick * 1_000_000_000 / rate);
         let tick_after = |elapsed: Duration| (elapsed.as_nanos() * u128::from(rate) / 1_000_000_000) as u64 + 1;
-        let mut tick = tick_after(self.clock.elapsed());
-        while self.feed.is_watched() {
+        let mut tick = tick_after(clock.elapsed());
+        while feed.is_watched() {
             let at = time_of(tick);
-            sleep_until(self.clock.instant(at)).await;
-            let wall = clock::wall();
-            let status = self.ptz.lock().expect("no holder panics").status(at);
-            let lens = *self.lens.lock().expect("no holder panics");
-            let key = self.feed.take_key_request();
+            sleep_until(clock.instant(at)).await;
+            let (wall, sight) = (clock::wall(), channel.sight(at));
+            let key = feed.take_key_request();
             let counter = next.fetch_add(1, Ordering::Relaxed);
             let (back, unit) = blocking(move || {
-                let unit = studio.shoot(at, wall, &status, &lens, counter, key)?;
+                let unit = studio.shoot(at, wall, &sight, counter, key)?;
                 Ok((studio, unit))
             })
             .await?;
             studio = back;
-            let dts = clock::ticks(at, self.feed.track.clock_rate);
-            self.feed.publish(Frame { track: TrackId::VIDEO, dts, cts: 0, wall, key: unit.key, data: unit.data });
-            self.counters.picture_encoded();
+            let dts = clock::ticks(at, feed.track.clock_rate);
+            feed.publish(Frame { track: TrackId::VIDEO, dts, cts: 0, wall, key: unit.key, data: unit.data });
+            channel.counters().picture_encoded();
             // A machine that is too slow takes fewer pictures, each at its right time.
-            tick = (tick + 1).max(tick_after(self.clock.elapsed()));
+            tick = (tick + 1).max(tick_after(clock.elapsed()));
         }
-        debug!(width = self.video.width, "encoder stops");
+        debug!(channel = channel.number(), width = video.width, "encoder stops");
         Ok(())
     }
 }

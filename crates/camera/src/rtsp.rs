@@ -24,10 +24,11 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info, info_span, warn};
 
+use crate::channel::Channel;
 use crate::clock::{self, Clock};
-use crate::config::Quality;
 use crate::feed::{Feed, Stream};
 use crate::stats::{Counters, Level};
+use crate::token;
 
 /// A client that takes nothing for this long is gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,8 +47,8 @@ pub struct Shared {
     pub listen: IpAddr,
     /// Session name of descriptions.
     pub name: String,
-    /// Both streams.
-    pub streams: BTreeMap<&'static str, Stream>,
+    /// Whose streams there are, by number from 1.
+    pub channels: Vec<Arc<Channel>>,
     /// The sessions' settings.
     pub settings: Arc<ServerSettings>,
     /// Time of the streams.
@@ -61,7 +62,8 @@ pub struct Shared {
 impl Shared {
     /// The stream behind a path.
     fn stream(&self, path: &str) -> Option<&Stream> {
-        self.streams.get(Quality::named(path.trim_matches('/'))?.name())
+        let (number, quality) = token::path(path)?;
+        Some(self.channels.get(usize::from(number).checked_sub(1)?)?.stream(quality))
     }
 
     /// What DESCRIBE says of a stream; each medium has one format.

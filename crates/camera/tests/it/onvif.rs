@@ -161,7 +161,6 @@ async fn unknown_tokens_and_spaces_are_faults() {
     is_refused(ask(&camera, &ptz::GetStatus { profile_token: "third".into() }).await, "NoProfile");
     is_refused(ask(&camera, &ptz::GetConfiguration { configuration_token: "x".into() }).await, "NoConfig");
     is_refused(ask(&camera, &ptz::GetNode { node_token: "x".into() }).await, "NoEntity");
-    is_refused(ask(&camera, &media::GetSnapshotUri { profile_token: "main".into() }).await, "ActionNotSupported");
     let space = Some("urn:degrees".to_owned());
     let velocity = PtzSpeed { pan_tilt: Some(Vector2D { x: 1.0, y: 0.0, space }), zoom: None };
     let odd = ptz::ContinuousMove { profile_token: "main".into(), velocity, timeout: None };
