@@ -14,14 +14,18 @@
 //! | [`container::flv`] | Adobe FLV 10.1, Enhanced RTMP v2 |
 //! | [`container::amf0`] | Adobe AMF0 |
 //! | [`Resampler`] | Smith, "Digital Audio Resampling" (polyphase windowed sinc) |
+//! | [`voice`] | files to sound: decoders of others, their limits and errors |
+//! | [`still`] | a key frame to JFIF 1.02: decoders of others |
 
 pub mod codec;
 pub mod container;
 mod frame;
 pub mod pcm;
 mod resample;
+pub mod still;
 mod time;
 mod track;
+pub mod voice;
 
 pub use frame::Frame;
 pub use pcm::Pcm;

@@ -1,11 +1,15 @@
-//! AAC: AudioSpecificConfig and ADTS.
+//! AAC: AudioSpecificConfig, ADTS, and an encoder.
 //!
 //! Follows ISO/IEC 14496-3 §1.6.2.1 (AudioSpecificConfig), §4.4.1 (GASpecificConfig), §1.A.3.2 (ADTS).
 //! Object types 1 to 4 (Main, LC, SSR, LTP), alone or as the core of SBR and PS. Rates and channels
 //! are always the core's: a decoder that knows SBR doubles the rate by itself, and a frame of 1024
 //! samples counts on the core's clock.
 
+mod encoder;
+
 use bytes::Bytes;
+
+pub use encoder::{AacEncoder, ENCODER_DELAY, EncodeError};
 
 use super::Error;
 use super::bits::BitReader;

@@ -6,7 +6,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::bits::{BitReader, unescape};
-use super::{Error, FrameRate, PARAMETER_SET_MAX, PICTURE_SIDE_MAX, nal};
+use super::{Error, FrameRate, PARAMETER_SET_MAX, PICTURE_SIDE_MAX, VideoSignal, nal};
 use crate::H264Parameters;
 
 /// Values of `nal_unit_type`, table 7-1.
@@ -80,12 +80,14 @@ pub struct Sps {
     pub height: u32,
     /// From the timing of the VUI, where it is present and sound.
     pub frame_rate: Option<FrameRate>,
+    /// From the VUI, where it is present.
+    pub signal: VideoSignal,
 }
 
 impl Sps {
     /// Parses a sequence parameter set NAL unit, header included (§7.3.2.1.1).
     ///
-    /// A damaged VUI, which cameras do send, costs the frame rate only.
+    /// A damaged VUI, which cameras do send, costs the frame rate, and at worst the signal.
     ///
     /// # Errors
     /// When it is not an SPS, too short, or a field is out of range.
@@ -153,8 +155,9 @@ impl Sps {
         let [left, right, top, bottom] = crop;
         let width = cropped(columns * 16, (left + right) * unit_x)?;
         let height = cropped(rows * 16 * (1 + fields), (top + bottom) * unit_y * (1 + fields))?;
+        let mut signal = VideoSignal::UNTOLD;
         let frame_rate = match r.flag("vui_parameters_present_flag") {
-            Ok(true) => vui_frame_rate(&mut r).unwrap_or(None),
+            Ok(true) => vui(&mut r, &mut signal).unwrap_or(None),
             _ => None,
         };
         Ok(Sps {
@@ -168,6 +171,7 @@ impl Sps {
             width,
             height,
             frame_rate,
+            signal,
         })
     }
 
@@ -205,7 +209,7 @@ fn skip_scaling_list(r: &mut BitReader<'_>, size: usize) -> Result<(), Error> {
 }
 
 /// §E.1.1, up to the timing.
-fn vui_frame_rate(r: &mut BitReader<'_>) -> Result<Option<FrameRate>, Error> {
+fn vui(r: &mut BitReader<'_>, signal: &mut VideoSignal) -> Result<Option<FrameRate>, Error> {
     if r.flag("aspect_ratio_info_present_flag")? && r.bits(8, "aspect_ratio_idc")? == 255 {
         r.skip(32, "sar_width, sar_height")?;
     }
@@ -213,10 +217,7 @@ fn vui_frame_rate(r: &mut BitReader<'_>) -> Result<Option<FrameRate>, Error> {
         r.skip(1, "overscan_appropriate_flag")?;
     }
     if r.flag("video_signal_type_present_flag")? {
-        r.skip(4, "video_format, video_full_range_flag")?;
-        if r.flag("colour_description_present_flag")? {
-            r.skip(24, "colour description")?;
-        }
+        *signal = VideoSignal::read(r)?;
     }
     if r.flag("chroma_loc_info_present_flag")? {
         r.ue_max(5, "chroma_sample_loc_type_top_field")?;

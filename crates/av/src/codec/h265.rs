@@ -11,7 +11,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::bits::{BitReader, unescape};
 use super::h264::{ConfigurationRecord, RECORD_UNITS_MAX, cropped, length_size, take_unit};
-use super::{Error, FrameRate, PARAMETER_SET_MAX, PICTURE_SIDE_MAX, nal};
+use super::{Error, FrameRate, PARAMETER_SET_MAX, PICTURE_SIDE_MAX, VideoSignal, nal};
 use crate::H265Parameters;
 
 /// Values of `nal_unit_type`, table 7-1.
@@ -117,12 +117,14 @@ pub struct Sps {
     pub height: u32,
     /// From the timing of the VUI, where it is present and sound.
     pub frame_rate: Option<FrameRate>,
+    /// From the VUI, where it is present.
+    pub signal: VideoSignal,
 }
 
 impl Sps {
     /// Parses a sequence parameter set NAL unit, header included (§7.3.2.2.1).
     ///
-    /// Damage behind the bit depths costs the frame rate only.
+    /// Damage behind the bit depths costs the frame rate, and at worst the signal.
     ///
     /// # Errors
     /// When it is not an SPS, too short, or a field is out of range.
@@ -157,7 +159,8 @@ impl Sps {
         let height = cropped(coded_height, (top + bottom) * unit_y)?;
         let bit_depth_luma = 8 + r.ue_max(8, "bit_depth_luma_minus8")? as u8;
         let bit_depth_chroma = 8 + r.ue_max(8, "bit_depth_chroma_minus8")? as u8;
-        let frame_rate = frame_rate(&mut r, max_sub_layers_minus1).unwrap_or(None);
+        let mut signal = VideoSignal::UNTOLD;
+        let frame_rate = down_to_vui(&mut r, max_sub_layers_minus1, &mut signal).unwrap_or(None);
         Ok(Sps {
             vps_id,
             id,
@@ -170,6 +173,7 @@ impl Sps {
             width,
             height,
             frame_rate,
+            signal,
         })
     }
 
@@ -210,7 +214,11 @@ fn profile_tier_level(r: &mut BitReader<'_>, max_sub_layers_minus1: u32) -> Resu
 }
 
 /// The rest of the SPS down to the timing in its VUI, §7.3.2.2.1 and §E.2.1.
-fn frame_rate(r: &mut BitReader<'_>, max_sub_layers_minus1: u32) -> Result<Option<FrameRate>, Error> {
+fn down_to_vui(
+    r: &mut BitReader<'_>,
+    max_sub_layers_minus1: u32,
+    signal: &mut VideoSignal,
+) -> Result<Option<FrameRate>, Error> {
     let poc_lsb_bits = r.ue_max(12, "log2_max_pic_order_cnt_lsb_minus4")? + 4;
     let all_layers = r.flag("sps_sub_layer_ordering_info_present_flag")?;
     for _ in 0..if all_layers { max_sub_layers_minus1 + 1 } else { 1 } {
@@ -257,10 +265,7 @@ fn frame_rate(r: &mut BitReader<'_>, max_sub_layers_minus1: u32) -> Result<Optio
         r.skip(1, "overscan_appropriate_flag")?;
     }
     if r.flag("video_signal_type_present_flag")? {
-        r.skip(4, "video_format, video_full_range_flag")?;
-        if r.flag("colour_description_present_flag")? {
-            r.skip(24, "colour description")?;
-        }
+        *signal = VideoSignal::read(r)?;
     }
     if r.flag("chroma_loc_info_present_flag")? {
         r.ue("chroma_sample_loc_type_top_field")?;

@@ -62,6 +62,31 @@ impl FrameRate {
     }
 }
 
+/// How the numbers of a picture stand for colours, as the VUI tells (H.264 and H.265 §E.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VideoSignal {
+    /// `video_full_range_flag`: luma takes 0 to 255, not 16 to 235.
+    pub full_range: bool,
+    /// `matrix_coefficients`: 1 is BT.709, 5 and 6 BT.601, 2 not told.
+    pub matrix: u8,
+}
+
+impl VideoSignal {
+    /// What holds when nothing is told.
+    pub(crate) const UNTOLD: VideoSignal = VideoSignal { full_range: false, matrix: 2 };
+
+    /// From `video_format` on.
+    pub(crate) fn read(r: &mut bits::BitReader<'_>) -> Result<VideoSignal, Error> {
+        r.skip(3, "video_format")?;
+        let mut signal = VideoSignal { full_range: r.flag("video_full_range_flag")?, ..Self::UNTOLD };
+        if r.flag("colour_description_present_flag")? {
+            r.skip(16, "colour_primaries, transfer_characteristics")?;
+            signal.matrix = r.bits(8, "matrix_coefficients")? as u8;
+        }
+        Ok(signal)
+    }
+}
+
 /// Bytes written in hexadecimal, for tests.
 #[cfg(test)]
 pub(crate) fn from_hex(hex: &str) -> Vec<u8> {
