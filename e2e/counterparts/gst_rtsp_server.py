@@ -2,7 +2,8 @@
 """A camera nobody here wrote: GStreamer's RTSP server with digest login and live test media.
 
 Prints `port N` once it listens on loopback, serves rtsp://127.0.0.1:N/main and /sub, and ends when
-its standard input closes, so that it never outlives the test that started it.
+its standard input closes, so that it never outlives the test that started it. With --speaker it is an
+ONVIF camera whose /main has an audio back channel: what is spoken through it is written to a WAV file.
 
 Needs Debian's gir1.2-gst-rtsp-server-1.0, python3-gi and gstreamer1.0-plugins-{base,good,ugly,bad}
 and gstreamer1.0-libav.
@@ -32,6 +33,22 @@ AUDIO = {
     "pcmu": "audio/x-raw,rate=8000,channels=1 ! mulawenc ! rtppcmupay name=pay1 pt=0",
 }
 
+# What a back channel takes: encoding name, payload type, depayloader and decoder.
+SPEAKER = {
+    "pcma": ("PCMA", 8, "rtppcmadepay ! alawdec"),
+    "pcmu": ("PCMU", 0, "rtppcmudepay ! mulawdec"),
+}
+
+
+def speaker(args):
+    name, payload, decode = SPEAKER[args.speaker_codec]
+    # Unbuffered: a test reads while it is written.
+    return (
+        f'( capsfilter caps="application/x-rtp, media=audio, payload={payload}, clock-rate=8000, encoding-name={name}"'
+        f" name=depay_backchannel ! {decode} ! audioconvert ! audio/x-raw,format=S16LE,rate=8000,channels=1"
+        f' ! wavenc ! filesink buffer-mode=unbuffered async=false sync=false location="{args.speaker}" )'
+    )
+
 
 def launch(args, width, height):
     video = VIDEO[args.codec].format(
@@ -58,15 +75,22 @@ def main():
     parser.add_argument("--audio", choices=[*AUDIO, "none"], default="aac")
     parser.add_argument("--fps", type=int, default=25)
     parser.add_argument("--bframes", type=int, default=0, help="H.264 only")
+    parser.add_argument("--speaker", default="", metavar="FILE", help="WAV file that a back channel is written to")
+    parser.add_argument("--speaker-codec", choices=SPEAKER, default="pcma")
     parser.add_argument("--in-band", action="store_true", help="repeat parameter sets before each key frame")
     args = parser.parse_args()
 
     Gst.init(None)
-    server = GstRtspServer.RTSPServer()
+    server = (GstRtspServer.RTSPOnvifServer if args.speaker else GstRtspServer.RTSPServer)()
     server.set_address("127.0.0.1")
     server.set_service(str(args.port))
     for path, width, height in (("/main", 1280, 720), ("/sub", 640, 360)):
-        factory = GstRtspServer.RTSPMediaFactory()
+        if args.speaker and path == "/main":
+            factory = GstRtspServer.RTSPOnvifMediaFactory()
+            factory.set_media_gtype(GstRtspServer.RTSPOnvifMedia.__gtype__)
+            factory.set_backchannel_launch(speaker(args))
+        else:
+            factory = GstRtspServer.RTSPMediaFactory()
         factory.set_launch(launch(args, width, height))
         factory.set_shared(True)
         if args.user:

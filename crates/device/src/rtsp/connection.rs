@@ -62,21 +62,22 @@ pub(super) struct Connection {
     /// Written by the session and not yet taken by the socket: some requests at most.
     pending: BytesMut,
     input: Box<[u8]>,
-    /// The last failure was 503.
+    /// The last failure was one that may pass: 503, or 453, for want of bandwidth.
     busy: bool,
 }
 
 impl Connection {
-    /// Connects and learns what the source offers. A camera that is busy, as some are for a moment
-    /// after the last player of a stream has left, is asked again.
+    /// Connects and learns what the source offers; `require` are features the camera must have. One that is
+    /// busy, as some are for a moment after the last player of a stream has left, is asked again.
     pub(super) async fn described(
         dialer: &Dialer,
         source: &Source,
         login: Option<&Login>,
+        require: &[&str],
     ) -> Result<(Connection, Description), DriverError> {
         let mut attempts = BUSY_ATTEMPTS;
         loop {
-            let mut connection = Connection::open(dialer, source, login).await?;
+            let mut connection = Connection::open(dialer, source, login, require).await?;
             attempts -= 1;
             match connection.description().await {
                 Ok(description) => return Ok((connection, description)),
@@ -86,16 +87,31 @@ impl Connection {
         }
     }
 
-    async fn open(dialer: &Dialer, source: &Source, login: Option<&Login>) -> Result<Connection, DriverError> {
+    async fn open(
+        dialer: &Dialer,
+        source: &Source,
+        login: Option<&Login>,
+        require: &[&str],
+    ) -> Result<Connection, DriverError> {
         let stream = dialer.connect(&source.host, source.port).await?;
         let settings = ClientSettings {
             url: source.url.clone(),
             login: login.map(|login| (login.user.clone(), login.password.clone())),
             user_agent: concat!("fluorite/", env!("CARGO_PKG_VERSION")).to_owned(),
-            require: Vec::new(),
+            require: require.iter().map(|feature| (*feature).to_owned()).collect(),
         };
         let session = ClientSession::new(settings, Instant::now().into_std());
         Ok(Connection { stream, session, pending: BytesMut::new(), input: vec![0; INPUT].into(), busy: false })
+    }
+
+    /// Whether the session failed since the camera has no room for one more now.
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy
+    }
+
+    /// Bytes that the camera has not taken yet.
+    pub(super) fn backlog(&self) -> usize {
+        self.pending.len()
     }
 
     /// Our and the camera's address.
@@ -134,7 +150,7 @@ impl Connection {
                             Ok(0) => return Err(gone(&ErrorKind::UnexpectedEof.into())),
                             Ok(read) => {
                                 let result = self.session.handle_input(Instant::now().into_std(), &self.input[..read]);
-                                self.busy = matches!(result, Err(client::Error::Status { status: 503, .. }));
+                                self.busy = matches!(result, Err(client::Error::Status { status: 503 | 453, .. }));
                                 result.map_err(failed)?;
                             }
                             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
@@ -186,6 +202,8 @@ fn failed(error: client::Error) -> DriverError {
     match error {
         client::Error::LoginRefused => DriverError::LoginRefused,
         client::Error::Timeout(_) => DriverError::Timeout { step },
+        // Option not supported (RFC 2326 §12.32): it lacks what we require.
+        client::Error::Status { status: 551, .. } => DriverError::Unsupported,
         error => {
             let causes = std::iter::successors(error.source(), |&error| error.source());
             let cause = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));

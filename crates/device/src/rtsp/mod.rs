@@ -1,9 +1,10 @@
 //! Plain RTSP: media of any camera that has an RTSP address, and nothing else.
 //!
-//! [`pull`] is also what drivers use that learn the address in another way (ONVIF).
+//! [`pull`] and [`speaker`] are also what drivers use that learn the address in another way (ONVIF).
 
 mod connection;
 mod pull;
+pub(crate) mod speaker;
 #[cfg(test)]
 mod tests;
 mod udp;
@@ -22,7 +23,7 @@ pub(crate) use pull::pull;
 
 use self::connection::{Connection, Source};
 use crate::dial::Dialer;
-use crate::driver::{ChannelFacts, ChannelNo, DeviceFacts, Driver, DriverError, Login, Quality, StreamFacts};
+use crate::driver::{ChannelFacts, ChannelNo, DeviceFacts, Driver, DriverError, Login, Quality, Speaker, StreamFacts};
 
 /// A connection kept for pings is not trusted longer than this: cameras close idle ones after 30 s or a minute.
 const IDLE_MAX: Duration = Duration::from_secs(20);
@@ -54,7 +55,7 @@ impl RtspDriver {
     }
 
     async fn describe(&self, address: &str) -> Result<(Connection, Description), DriverError> {
-        Connection::described(&self.dialer, &Source::parse(address)?, self.login.as_ref()).await
+        Connection::described(&self.dialer, &Source::parse(address)?, self.login.as_ref(), &[]).await
     }
 
     async fn keep(&self, connection: Connection) {
@@ -91,8 +92,12 @@ impl Driver for RtspDriver {
         };
         let main = stream_facts(&description);
         let channel = ChannelFacts { no: ChannelNo(1), name: description.name, main, sub };
-        // RTSP tells neither maker nor model, and moves no motor.
-        Ok(DeviceFacts { channels: vec![channel], capabilities: BTreeMap::new(), ..DeviceFacts::default() })
+        // RTSP tells neither maker nor model, and moves no motor; but some cameras listen.
+        let capabilities = match speaker::is_there(&self.dialer, &self.main, self.login.as_ref()).await {
+            true => BTreeMap::from([("support_talk".to_owned(), "1".to_owned())]),
+            false => BTreeMap::new(),
+        };
+        Ok(DeviceFacts { channels: vec![channel], capabilities, ..DeviceFacts::default() })
     }
 
     async fn ping(&self) -> Result<(), DriverError> {
@@ -117,5 +122,12 @@ impl Driver for RtspDriver {
             _ => None,
         };
         pull(&self.dialer, address.ok_or(DriverError::Unsupported)?, self.login.as_ref(), writer).await
+    }
+
+    async fn open_speaker(&self, channel: ChannelNo) -> Result<Box<dyn Speaker>, DriverError> {
+        if channel != ChannelNo(1) {
+            return Err(DriverError::Unsupported);
+        }
+        speaker::open(&self.dialer, &self.main, self.login.as_ref()).await
     }
 }

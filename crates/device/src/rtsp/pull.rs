@@ -37,7 +37,7 @@ pub(crate) async fn pull(
     writer: &mut StreamWriter,
 ) -> Result<(), DriverError> {
     let source = Source::parse(url)?;
-    let (mut connection, description) = Connection::described(dialer, &source, login).await?;
+    let (mut connection, description) = Connection::described(dialer, &source, login, &[]).await?;
     let (wanted, formats) = choose(&description)?;
     let udp = if source.udp { Some(bind(&connection, wanted.len()).await?) } else { None };
     let transports = (0..wanted.len()).map(|track| match &udp {

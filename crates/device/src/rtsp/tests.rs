@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use av::codec::{aac, h264, h265, nal};
-use av::{CodecKind, CodecParameters, Frame, G711Law, G711Parameters, Ticks, Track, TrackId, UnixMicros};
+use av::{CodecKind, CodecParameters, Frame, G711Law, G711Parameters, Pcm, Ticks, Track, TrackId, UnixMicros};
 use media::{Hub, HubSettings, Item, StreamId};
 use proto::rtp::Packetizer;
 use proto::rtsp::message::interleaved_header;
@@ -216,33 +216,52 @@ async fn failures_name_their_step() {
     assert!(matches!(forbidden, DriverError::AddressRefused(_)), "{forbidden}");
 }
 
-/// A camera by our own server session that sends so many frames of G.711; tells what it was asked.
-/// `busy` connections are told to come again later.
-async fn scripted(sdp: &'static str, media: i64, mut busy: u32) -> (String, mpsc::UnboundedReceiver<Event>) {
+/// A camera by our own server session.
+#[derive(Clone, Copy)]
+struct Script {
+    sdp: &'static str,
+    /// So many frames of G.711 are sent.
+    media: i64,
+    /// So many connections are told to come again later.
+    busy: u32,
+    /// Whether it knows what a back channel is.
+    back_channel: bool,
+    /// Status that SETUP is refused with.
+    full: Option<u16>,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Script { sdp: g711_sdp(), media: 0, busy: 0, back_channel: false, full: None }
+    }
+}
+
+/// A camera that does as scripted, and tells what it was asked.
+async fn camera(mut script: Script) -> (String, mpsc::UnboundedReceiver<Event>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("rtsp://{}/live", listener.local_addr().unwrap());
     let (told, events) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         // Each ends with the client's connection; the test's end ends the last.
         while let Ok((stream, _)) = listener.accept().await {
-            serve(stream, if busy > 0 { Err(503) } else { Ok(sdp) }, media, &told).await;
-            busy = busy.saturating_sub(1);
+            let (script_now, told) = (script, told.clone());
+            script.busy = script.busy.saturating_sub(1);
+            tokio::spawn(async move { serve(stream, script_now, &told).await });
         }
     });
     (url, events)
 }
 
-async fn serve(
-    mut stream: TcpStream,
-    sdp: Result<&str, u16>,
-    media: i64,
-    told: &mpsc::UnboundedSender<Event>,
-) -> Option<()> {
+async fn scripted(sdp: &'static str, media: i64, busy: u32) -> (String, mpsc::UnboundedReceiver<Event>) {
+    camera(Script { sdp, media, busy, ..Script::default() }).await
+}
+
+async fn serve(mut stream: TcpStream, script: Script, told: &mpsc::UnboundedSender<Event>) -> Option<()> {
     let settings = ServerSettings {
         name: "scripted".into(),
         auth: None,
         session_timeout: Duration::from_secs(60),
-        features: Vec::new(),
+        features: script.back_channel.then(|| speaker::BACK_CHANNEL.to_owned()).into_iter().collect(),
     };
     let mut session = ServerSession::new(Arc::new(settings), Instant::now().into_std());
     let track = g711();
@@ -254,20 +273,19 @@ async fn serve(
         match session.poll_output() {
             server::Output::Transmit(bytes) => stream.write_all(&bytes).await.ok()?,
             server::Output::Event(event) => {
-                match &event {
-                    Event::Describe { .. } => match sdp {
-                        Ok(sdp) => session.describe(now, sdp),
-                        Err(status) => session.refuse(now, status),
-                    },
-                    Event::Setup { .. } => session.accept_setup(now, packetizer.ssrc(), None),
-                    Event::Play { .. } => session.accept_play(now, &[]),
+                match (&event, script.full) {
+                    (Event::Describe { .. }, _) if script.busy > 0 => session.refuse(now, 503),
+                    (Event::Describe { .. }, _) => session.describe(now, script.sdp),
+                    (Event::Setup { .. }, Some(status)) => session.refuse(now, status),
+                    (Event::Setup { .. }, None) => session.accept_setup(now, packetizer.ssrc(), None),
+                    (Event::Play { .. }, _) => session.accept_play(now, &[]),
                     _ => {}
                 }
                 told.send(event).ok()?;
             }
             server::Output::Timeout(_) => {
                 let mut wire = Vec::new();
-                let more = session.is_playing() && sent < media;
+                let more = session.is_playing() && sent < script.media;
                 if more {
                     let data = vec![0xd5; 160].into();
                     let dts = Ticks(sent * 160);
@@ -360,4 +378,203 @@ async fn nonsense_instead_of_rtsp_is_named() {
     };
     let (error, _stream) = tokio::join!(pulled(&url, None, |_| false), camera);
     assert!(matches!(&error, Err(DriverError::Protocol { step: "rtsp", .. })), "{error:?}");
+}
+
+/// The sound of a sweep from 300 to 2,500 Hz: like nothing but itself at any shift.
+fn sweep(sample_rate: u32, seconds: f64) -> Pcm {
+    let phase = |t: f64| std::f64::consts::TAU * (300.0 * t + 1100.0 * t * t / seconds);
+    let samples = (0..(f64::from(sample_rate) * seconds) as u32)
+        .map(|n| (phase(f64::from(n) / f64::from(sample_rate)).sin() * 12_000.0) as i16);
+    Pcm { sample_rate, samples: samples.collect() }
+}
+
+/// How like `sent` the likest part of `heard` is: 1 is the same. Both at one rate.
+fn likeness(sent: &[i16], heard: &[i16]) -> f64 {
+    let dot = |a: &[i16], b: &[i16]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    let like = |part: &[i16]| dot(sent, part) / (dot(sent, sent) * dot(part, part)).sqrt().max(1.0);
+    heard.windows(sent.len()).map(like).fold(0.0, f64::max)
+}
+
+/// A description with picture, sound, and a speaker that takes `formats`.
+fn speaker_sdp(formats: &str, rtpmaps: &[&str]) -> &'static str {
+    let rtpmaps: String = rtpmaps.iter().map(|rtpmap| format!("a=rtpmap:{rtpmap}\r\n")).collect();
+    let live = g711_sdp();
+    format!("{live}m=audio 0 RTP/AVP {formats}\r\n{rtpmaps}a=control:trackID=1\r\na=sendonly\r\n").leak()
+}
+
+async fn speaker_of(url: &str) -> Result<Box<dyn Speaker>, DriverError> {
+    RtspDriver::new(dialer(), url, None).unwrap().open_speaker(ChannelNo(1)).await
+}
+
+#[tokio::test]
+async fn what_is_spoken_arrives_at_the_speed_of_sound() {
+    // Not ours to choose first: a codec that nobody here speaks.
+    let sdp = speaker_sdp("98 0 8", &["98 G726-32/8000", "0 PCMU/8000", "8 PCMA/8000"]);
+    let (url, mut events) = camera(Script { sdp, back_channel: true, ..Script::default() }).await;
+    let sound = sweep(16_000, 1.0);
+    let began = Instant::now();
+    speaker_of(&url).await.unwrap().play(sound).await.unwrap();
+    assert!(began.elapsed() >= Duration::from_millis(980 + 500), "{:?}", began.elapsed());
+    let (mut set_up, mut codes, mut next, mut reports) = (Vec::new(), Vec::new(), None, 0);
+    loop {
+        match timeout(PATIENCE, events.recv()).await.unwrap().unwrap() {
+            Event::Setup { track, .. } => set_up.push(track),
+            Event::Packet { rtcp: true, .. } => reports += 1,
+            Event::Packet { rtcp: false, track: 1, data } => {
+                let packet = proto::rtp::Packet::parse(&data).unwrap();
+                let now = (packet.sequence, packet.timestamp);
+                assert_eq!((packet.payload_type, packet.payload.len()), (0, 160));
+                assert!(next.is_none_or(|next| next == now));
+                next = Some((now.0.wrapping_add(1), now.1.wrapping_add(160)));
+                codes.extend_from_slice(&packet.payload);
+            }
+            Event::Describe { require, .. } => assert_eq!(require, [speaker::BACK_CHANNEL]),
+            Event::Teardown => break,
+            Event::Play { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((set_up, reports), (vec![1], 1), "neither picture nor sound is asked for");
+    let heard = av::codec::g711::decode(G711Law::Mu, &codes);
+    assert_eq!(heard.len(), 8000);
+    let likeness = likeness(&sweep(8000, 1.0).samples[200..7800], &heard);
+    assert!(likeness > 0.99, "{likeness}");
+}
+
+#[tokio::test]
+async fn a_camera_says_whether_it_has_a_speaker() {
+    let both = speaker_sdp("8", &[]);
+    for (name, script, expected) in [
+        ("one", Script { sdp: both, back_channel: true, ..Script::default() }, Ok(())),
+        ("one for a moment busy", Script { sdp: both, back_channel: true, busy: 1, ..Script::default() }, Ok(())),
+        ("it knows no such feature", Script { sdp: both, ..Script::default() }, Err(DriverError::Unsupported)),
+        ("none", Script { back_channel: true, ..Script::default() }, Err(DriverError::Unsupported)),
+        (
+            "none that we can speak through",
+            Script { sdp: speaker_sdp("97", &["97 G726-32/8000"]), back_channel: true, ..Script::default() },
+            Err(DriverError::Unsupported),
+        ),
+        (
+            "of an impossible rate",
+            Script { sdp: speaker_sdp("97", &["97 PCMA/1"]), back_channel: true, ..Script::default() },
+            Err(DriverError::Unsupported),
+        ),
+        (
+            "taken",
+            Script { sdp: both, back_channel: true, full: Some(453), ..Script::default() },
+            Err(DriverError::SpeakerBusy),
+        ),
+    ] {
+        let (url, _events) = camera(script).await;
+        let driver = RtspDriver::new(dialer(), &url, None).unwrap();
+        let told = driver.probe().await.unwrap().capabilities.contains_key("support_talk");
+        // Whether it is taken shows when it is.
+        assert_eq!(told, expected.is_ok() || expected == Err(DriverError::SpeakerBusy), "{name}");
+        assert_eq!(speaker_of(&url).await.map(drop), expected, "{name}");
+        assert_eq!(driver.open_speaker(ChannelNo(2)).await.map(drop), Err(DriverError::Unsupported));
+    }
+}
+
+#[tokio::test]
+async fn who_stops_speaking_says_good_bye() {
+    let script = Script { sdp: speaker_sdp("8", &[]), back_channel: true, ..Script::default() };
+    let (url, mut events) = camera(script).await;
+    let speaking = speaker_of(&url).await.unwrap().play(sweep(8000, 60.0));
+    let until = async |mut events: mpsc::UnboundedReceiver<Event>, wanted: fn(&Event) -> bool| {
+        while !wanted(&events.recv().await.unwrap()) {}
+        events
+    };
+    events = tokio::select! {
+        ended = speaking => panic!("{ended:?}"),
+        events = until(events, |event| matches!(event, Event::Packet { rtcp: false, .. })) => events,
+    };
+    timeout(PATIENCE, until(events, |event| *event == Event::Teardown)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_camera_that_leaves_ends_the_sound() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("rtsp://{}/live", listener.local_addr().unwrap());
+    let script = Script { sdp: speaker_sdp("8", &[]), back_channel: true, ..Script::default() };
+    let (told, mut events) = mpsc::unbounded_channel();
+    let camera = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        serve(stream, script, &told).await;
+    });
+    let speaking = speaker_of(&url).await.unwrap().play(sweep(8000, 60.0));
+    let leave = async {
+        while !matches!(events.recv().await.unwrap(), Event::Packet { rtcp: false, .. }) {}
+        camera.abort();
+    };
+    let (spoken, ()) = tokio::join!(timeout(PATIENCE, speaking), leave);
+    assert!(matches!(spoken.unwrap(), Err(DriverError::Unreachable { step: "rtsp", .. })));
+}
+
+#[tokio::test]
+async fn a_camera_that_takes_no_sound_is_given_up() {
+    // It answers what it must and then reads no more.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    socket2::SockRef::from(&listener).set_recv_buffer_size(4096).unwrap();
+    let url = format!("rtsp://{}/live", listener.local_addr().unwrap());
+    let script = Script { sdp: speaker_sdp("8", &[]), back_channel: true, ..Script::default() };
+    let (told, mut events) = mpsc::unbounded_channel();
+    let camera = async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let until = async {
+            // The report that comes before the first sound.
+            while !matches!(events.recv().await.unwrap(), Event::Packet { rtcp: true, .. }) {}
+        };
+        let frozen = stream.into_std().unwrap();
+        let served = frozen.try_clone().unwrap();
+        tokio::select! {
+            _ = serve(TcpStream::from_std(served).unwrap(), script, &told) => panic!("it is to stay"),
+            () = until => {}
+        }
+        // From here on nothing but the sound takes time, and it may run by itself.
+        tokio::time::pause();
+        std::future::pending::<()>().await;
+        drop(frozen);
+    };
+    // More than the sockets of both sides hold.
+    let sound = Pcm { sample_rate: 8000, samples: vec![0; 8000 * 1500] };
+    let speaking = async { speaker_of(&url).await.unwrap().play(sound).await };
+    tokio::select! {
+        () = camera => {}
+        spoken = speaking => assert!(matches!(spoken, Err(DriverError::Timeout { .. })), "{spoken:?}"),
+    }
+}
+
+#[tokio::test]
+async fn gstreamer_hears_what_is_spoken() {
+    let folder = tempfile::tempdir().unwrap();
+    for codec in ["pcma", "pcmu"] {
+        let wav = folder.path().join(codec);
+        let args = ["--audio", "pcma", "--speaker", wav.to_str().unwrap(), "--speaker-codec", codec];
+        let camera = GStreamer::start(&args);
+        let url = format!("rtsp://127.0.0.1:{}/main", camera.port);
+        let driver = RtspDriver::new(dialer(), &url, login("secret")).unwrap();
+        let facts = driver.probe().await.unwrap();
+        assert_eq!(facts.capabilities.get("support_talk").map(String::as_str), Some("1"));
+        driver.open_speaker(ChannelNo(1)).await.unwrap().play(sweep(16_000, 1.5)).await.unwrap();
+        // Its jitter buffer may keep the last of it.
+        let sent = &sweep(8000, 1.5).samples[200..8200];
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let written = std::fs::read(&wav).unwrap_or_default();
+            let heard: Vec<i16> = written
+                .get(44..)
+                .unwrap_or_default()
+                .as_chunks()
+                .0
+                .iter()
+                .map(|pair| i16::from_le_bytes(*pair))
+                .collect();
+            let likeness = likeness(sent, &heard);
+            if likeness > 0.99 {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{codec}: {} samples, likeness {likeness}", heard.len());
+            tokio::task::yield_now().await;
+        }
+    }
 }

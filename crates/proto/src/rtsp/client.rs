@@ -286,8 +286,19 @@ impl ClientSession {
 
     /// Sends an RTCP packet of ours, if the track is interleaved.
     pub fn send_rtcp(&mut self, track: usize, data: &[u8]) {
-        if let Some(Transport::Interleaved { rtcp, .. }) = self.tracks.get(track).and_then(|t| t.agreed.as_ref()) {
-            let header = message::interleaved_header(*rtcp, data.len());
+        self.send_packet(track, true, data);
+    }
+
+    /// Sends an RTP packet to a back channel of the server, if the track is interleaved (ONVIF Streaming
+    /// §5.3).
+    pub fn send_rtp(&mut self, track: usize, data: &[u8]) {
+        self.send_packet(track, false, data);
+    }
+
+    fn send_packet(&mut self, track: usize, is_rtcp: bool, data: &[u8]) {
+        let agreed = self.tracks.get(track).and_then(|track| track.agreed.as_ref());
+        if let Some(Transport::Interleaved { rtp, rtcp }) = agreed {
+            let header = message::interleaved_header(if is_rtcp { *rtcp } else { *rtp }, data.len());
             self.output.push_back(Output::Transmit([&header, data].concat().into()));
         }
     }
