@@ -25,6 +25,7 @@ mod resample;
 pub mod still;
 mod time;
 mod track;
+pub mod transcode;
 pub mod voice;
 
 pub use frame::Frame;

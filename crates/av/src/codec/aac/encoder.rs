@@ -59,12 +59,21 @@ impl AacEncoder {
         Ok(())
     }
 
-    /// Appends the frames that hold the rest of the sound, filled with silence.
+    /// Appends the frames that hold the rest of the sound, filled with silence, and begins anew.
     ///
     /// # Errors
     /// If the coder fails.
-    pub fn finish(mut self, frames: &mut Vec<Bytes>) -> Result<(), EncodeError> {
-        self.push(&vec![0.0; 2 * ENCODER_DELAY as usize - 1], frames)
+    pub fn finish(&mut self, frames: &mut Vec<Bytes>) -> Result<(), EncodeError> {
+        let made = self.coder.finish(|frame| {
+            frames.push(Bytes::copy_from_slice(frame.payload));
+            Ok(())
+        });
+        match made {
+            // Nothing was pushed.
+            Err(syom::AacError::InvalidPcm(syom::PcmReject::Empty)) => {}
+            made => drop(made?),
+        }
+        Ok(self.coder.reset()?)
     }
 }
 
