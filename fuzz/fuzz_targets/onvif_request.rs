@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use proto::onvif::{Envelope, Error, Message, Request, device, imaging, media, ptz};
+use proto::onvif::{Envelope, Error, Message, Request, device, imaging, media, media2, ptz};
 use proto::xml;
 
 /// A message sent and heard; `None` if it has grown past a limit.
@@ -43,6 +43,11 @@ fuzz_target!(|data: &[u8]| {
     response::<device::GetNetworkInterfacesResponse>(&envelope);
     response::<media::GetProfilesResponse>(&envelope);
     response::<media::GetStreamUriResponse>(&envelope);
+    response::<media::GetVideoSourceConfigurationOptionsResponse>(&envelope);
+    response::<media::GetAudioDecoderConfigurationOptionsResponse>(&envelope);
+    response::<media2::GetMasksResponse>(&envelope);
+    response::<media2::GetMaskOptionsResponse>(&envelope);
+    response::<ptz::GetPresetsResponse>(&envelope);
     response::<ptz::GetNodesResponse>(&envelope);
     response::<ptz::GetStatusResponse>(&envelope);
     response::<imaging::GetOptionsResponse>(&envelope);

@@ -20,7 +20,7 @@ use crate::scene::Scene;
 use crate::speaker::Speaker;
 use crate::stats::Counters;
 use crate::still;
-use crate::viewfinder::{Caption, Flip, LazyScene, Sight, Viewfinder};
+use crate::viewfinder::{Area, Caption, Flip, LazyScene, Sight, Viewfinder};
 
 /// Presets a channel keeps.
 pub const PRESETS_MAX: u16 = 16;
@@ -47,13 +47,22 @@ pub enum PresetError {
     Unknown,
 }
 
+/// A privacy mask.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Mask {
+    /// What it hides.
+    pub area: Area,
+    /// Whether it hides now.
+    pub enabled: bool,
+}
+
 /// What can be adjusted.
 #[derive(Default)]
 struct Settings {
     ptz: Ptz,
     lens: Lens,
     flip: Flip,
-    masked: bool,
+    mask: Option<Mask>,
     presets: BTreeMap<u16, Preset>,
 }
 
@@ -197,14 +206,26 @@ impl Channel {
         self.settings().flip = flip;
     }
 
-    /// Whether the lens is covered.
+    /// Whether something is hidden by the mask.
     pub fn mask(&self) -> bool {
-        self.settings().masked
+        self.privacy_mask().is_some_and(|mask| mask.enabled)
     }
 
-    /// Covers the lens or uncovers it.
-    pub fn set_mask(&self, masked: bool) {
-        self.settings().masked = masked;
+    /// Switches the mask on or off; where there is none yet, it covers the whole picture.
+    pub fn set_mask(&self, enabled: bool) {
+        let mut settings = self.settings();
+        let area = settings.mask.map_or(Area::ALL, |mask| mask.area);
+        settings.mask = Some(Mask { area, enabled });
+    }
+
+    /// Its one privacy mask.
+    pub fn privacy_mask(&self) -> Option<Mask> {
+        self.settings().mask
+    }
+
+    /// Sets the privacy mask, or takes it away.
+    pub fn set_privacy_mask(&self, mask: Option<Mask>) {
+        self.settings().mask = mask;
     }
 
     /// Brightness and its kin.
@@ -245,8 +266,9 @@ impl Channel {
 
     /// What it shows to one who looks at `elapsed` of the camera's time.
     pub(crate) fn sight(&self, elapsed: Duration) -> Sight {
-        let Settings { ptz, lens, flip, masked, .. } = &*self.settings();
-        Sight { status: ptz.status(elapsed), lens: *lens, flip: *flip, masked: *masked }
+        let Settings { ptz, lens, flip, mask, .. } = &*self.settings();
+        let mask = mask.filter(|mask| mask.enabled).map(|mask| mask.area);
+        Sight { status: ptz.status(elapsed), lens: *lens, flip: *flip, mask }
     }
 
     /// Draws its pictures.

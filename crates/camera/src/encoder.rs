@@ -161,7 +161,7 @@ mod tests {
             for n in 0..60u32 {
                 let at = Duration::from_millis(u64::from(n) * 50);
                 let (status, lens, flip) = (ptz.status(at), Lens::default(), Flip::default());
-                let sight = Sight { status, lens, flip, masked: false };
+                let sight = Sight { status, lens, flip, mask: None };
                 let wall = UnixMicros(1_795_466_467_000_000);
                 let unit = studio.shoot(at, wall, &sight, n + 4_000_000_000, n == 17).unwrap();
                 assert_eq!(unit.key, [0, 17, 57].contains(&n), "picture {n}");

@@ -52,13 +52,13 @@ mod token;
 mod viewfinder;
 
 pub use camera::Camera;
-pub use channel::{Channel, Preset, PresetError};
+pub use channel::{Channel, Mask, Preset, PresetError};
 pub use config::{Config, Quality, SoundConfig, VideoConfig};
 pub use faults::{Fault, Faults};
 pub use lens::Lens;
 pub use speaker::{Speaker, Talk};
 pub use stats::Stats;
-pub use viewfinder::Flip;
+pub use viewfinder::{Area, Flip};
 
 /// Why a camera cannot start or go on.
 #[derive(Debug, thiserror::Error)]

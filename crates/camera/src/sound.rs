@@ -5,8 +5,9 @@
 
 use std::f32::consts::TAU;
 
+use av::codec::aac::{AacEncoder, ENCODER_DELAY, SAMPLES_PER_FRAME};
 use av::codec::g711;
-use av::{AacParameters, CodecParameters, G711Law, G711Parameters};
+use av::{CodecParameters, G711Law, G711Parameters};
 use bytes::Bytes;
 
 use crate::Error;
@@ -51,9 +52,9 @@ pub enum SoundEncoder {
     /// AAC-LC.
     Aac {
         /// The coder.
-        encoder: Box<syom::Encoder>,
+        encoder: Box<AacEncoder>,
         /// Scratch.
-        pcm: Vec<f32>,
+        made: Vec<Bytes>,
     },
     /// G.711 A-law.
     Alaw,
@@ -61,8 +62,6 @@ pub enum SoundEncoder {
 
 /// Samples in a frame of A-law: 40 ms.
 const ALAW_FRAME: u32 = 320;
-/// Samples in a frame of AAC, and its delay.
-const AAC_FRAME: u32 = 1024;
 
 impl SoundEncoder {
     /// An encoder for the codec; `None` if the camera has no microphone.
@@ -74,9 +73,8 @@ impl SoundEncoder {
             SoundConfig::None => None,
             SoundConfig::Alaw => Some(SoundEncoder::Alaw),
             SoundConfig::Aac => {
-                let options = syom::EncodeOptions::raw().with_bitrate_bps(32_000);
-                let encoder = syom::Encoder::new(16_000, 1, &options).map_err(|e| Error::Encoder(e.to_string()))?;
-                Some(SoundEncoder::Aac { encoder: Box::new(encoder), pcm: Vec::new() })
+                let encoder = AacEncoder::new(16_000, 32_000).map_err(|e| Error::Encoder(e.to_string()))?;
+                Some(SoundEncoder::Aac { encoder: Box::new(encoder), made: Vec::new() })
             }
         })
     }
@@ -84,11 +82,7 @@ impl SoundEncoder {
     /// What a decoder must know.
     pub fn parameters(&self) -> CodecParameters {
         match self {
-            SoundEncoder::Aac { encoder, .. } => CodecParameters::Aac(AacParameters {
-                config: Bytes::copy_from_slice(encoder.asc()),
-                sample_rate: self.sample_rate(),
-                channels: 1,
-            }),
+            SoundEncoder::Aac { encoder, .. } => CodecParameters::Aac(encoder.parameters().clone()),
             SoundEncoder::Alaw => {
                 CodecParameters::G711(G711Parameters { law: G711Law::A, sample_rate: self.sample_rate(), channels: 1 })
             }
@@ -106,7 +100,7 @@ impl SoundEncoder {
     /// Samples in a frame.
     pub fn frame_samples(&self) -> u32 {
         match self {
-            SoundEncoder::Aac { .. } => AAC_FRAME,
+            SoundEncoder::Aac { .. } => SAMPLES_PER_FRAME,
             SoundEncoder::Alaw => ALAW_FRAME,
         }
     }
@@ -124,17 +118,10 @@ impl SoundEncoder {
                 let pcm: Vec<i16> = samples.map(|s| (s * 32_767.0) as i16).collect();
                 Ok(Some((start as i64, g711::encode(G711Law::A, &pcm))))
             }
-            SoundEncoder::Aac { encoder, pcm } => {
-                pcm.clear();
-                pcm.extend(samples);
-                let mut frame = None;
-                let keep = |encoded: syom::EncodedFrame<'_>| {
-                    frame = Some(Bytes::copy_from_slice(encoded.payload));
-                    Ok(())
-                };
-                encoder.feed(&[pcm], keep).map_err(|e| Error::Encoder(e.to_string()))?;
-                // The overlap of its transform delays AAC-LC by one frame.
-                Ok(frame.map(|data| (start as i64 - i64::from(AAC_FRAME), data)))
+            SoundEncoder::Aac { encoder, made } => {
+                let pcm: Vec<f32> = samples.collect();
+                encoder.push(&pcm, made).map_err(|e| Error::Encoder(e.to_string()))?;
+                Ok(made.pop().map(|data| (start as i64 - i64::from(ENCODER_DELAY), data)))
             }
         }
     }

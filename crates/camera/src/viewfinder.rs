@@ -43,6 +43,43 @@ impl Flip {
     }
 }
 
+/// A rectangle of the picture as it is sent, each side from 0 to 1 of its width or height.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Area {
+    /// From the left edge of the picture.
+    pub left: f32,
+    /// From the upper edge of the picture.
+    pub top: f32,
+    /// From the left edge of the picture.
+    pub right: f32,
+    /// From the upper edge of the picture.
+    pub bottom: f32,
+}
+
+impl Area {
+    /// The whole picture: the lens is covered.
+    pub const ALL: Area = Area { left: 0.0, top: 0.0, right: 1.0, bottom: 1.0 };
+
+    /// Blackens it.
+    fn cover(self, picture: &mut Picture) {
+        let Area { left, top, right, bottom } = self;
+        let (width, height) = (picture.width, picture.height);
+        let planes = [(&mut picture.y, 1, 16), (&mut picture.u, 2, 128), (&mut picture.v, 2, 128)];
+        for (plane, scale, black) in planes {
+            let (width, height) = (width / scale, height / scale);
+            // Outwards to whole samples: nothing that shall be hidden is left at an edge.
+            let span = |from: f32, to: f32, size: usize| {
+                let at = |place: f32| place.clamp(0.0, 1.0) * size as f32;
+                at(from).floor() as usize..at(to).ceil() as usize
+            };
+            let (columns, rows) = (span(left, right, width), span(top, bottom, height));
+            for row in plane.chunks_exact_mut(width).skip(rows.start).take(rows.len()) {
+                row[columns.clone()].fill(black);
+            }
+        }
+    }
+}
+
 /// How a channel sees at one time.
 #[derive(Clone, Copy, Debug)]
 pub struct Sight {
@@ -52,8 +89,8 @@ pub struct Sight {
     pub lens: Lens,
     /// About which axes the picture is mirrored.
     pub flip: Flip,
-    /// Whether the lens is covered.
-    pub masked: bool,
+    /// What is hidden.
+    pub mask: Option<Area>,
 }
 
 /// What is written into the picture besides the date.
@@ -99,14 +136,11 @@ impl Viewfinder {
     /// The picture of a moment. The display stays readable whatever the sight is: cameras write it last.
     pub fn draw(&mut self, elapsed: Duration, wall: UnixMicros, sight: &Sight) -> &mut Picture {
         let Caption { serial, name, utc_offset_minutes } = &self.caption;
-        if sight.masked {
-            self.renderer.cover();
-        } else {
-            let moment = Moment { elapsed, time_of_day: clock::time_of_day(wall, *utc_offset_minutes) };
-            let picture = self.renderer.render(self.scene.get(), sight.status.view(), moment);
-            sight.lens.apply(picture);
-            sight.flip.apply(picture);
-        }
+        let moment = Moment { elapsed, time_of_day: clock::time_of_day(wall, *utc_offset_minutes) };
+        let picture = self.renderer.render(self.scene.get(), sight.status.view(), moment);
+        sight.lens.apply(picture);
+        sight.flip.apply(picture);
+        sight.mask.iter().for_each(|area| area.cover(picture));
         self.renderer.caption(&clock::date_line(wall, *utc_offset_minutes), serial, name)
     }
 }
@@ -119,28 +153,28 @@ mod tests {
 
     const SIZE: (usize, usize) = (640, 360);
 
-    fn draw(flip: Flip, masked: bool) -> Picture {
+    fn draw(flip: Flip, mask: Option<Area>) -> Picture {
         let scene = LazyScene { seed: 2, drawn: Arc::default() };
         let caption = Caption { serial: "C12345678".into(), name: "Gate".into(), utc_offset_minutes: 0 };
         let mut viewfinder = Viewfinder::new(scene, caption, SIZE.0 as u32, SIZE.1 as u32);
-        let sight = Sight { status: Ptz::new().status(Duration::ZERO), lens: Lens::default(), flip, masked };
+        let sight = Sight { status: Ptz::new().status(Duration::ZERO), lens: Lens::default(), flip, mask };
         viewfinder.draw(Duration::ZERO, UnixMicros(0), &sight).clone()
     }
 
     #[test]
     fn a_flip_moves_the_landmarks_and_not_the_display() {
         let seen = |picture: &Picture| read_landmarks(&picture.u, &picture.v, SIZE.0 / 2, SIZE.1 / 2, SIZE.0 / 2);
-        let plain = draw(Flip::default(), false);
+        let plain = draw(Flip::default(), None);
         let straight = seen(&plain);
         assert!(straight.len() >= 2, "{straight:?}");
         // The white of letters and digits: nothing else is to be seen through a covered lens.
-        let covered = draw(Flip::default(), true);
+        let covered = draw(Flip::default(), Some(Area::ALL));
         let display: Vec<usize> = (0..covered.y.len()).filter(|&i| covered.y[i] > 225).collect();
         assert!(!display.is_empty());
         for flip in
             [Flip { horizontal: true, vertical: false }, Flip { horizontal: false, vertical: true }, Flip::CENTRE]
         {
-            let picture = draw(flip, false);
+            let picture = draw(flip, None);
             let flipped = seen(&picture);
             assert_eq!(flipped.len(), straight.len(), "{flip:?}");
             for (a, b) in straight.iter().zip(&flipped) {
@@ -155,10 +189,17 @@ mod tests {
 
     #[test]
     fn a_covered_lens_is_dark_but_for_the_display() {
-        let picture = draw(Flip::CENTRE, true);
+        let picture = draw(Flip::CENTRE, Some(Area::ALL));
         let bright = picture.y.iter().filter(|luma| **luma > 40).count();
         assert!(bright > 100 && bright < picture.y.len() / 20, "{bright} of {}", picture.y.len());
         assert!(picture.u.iter().chain(&picture.v).all(|chroma| *chroma == 128));
+        let area = Area { left: 0.25, top: 0.5, right: 0.5, bottom: 1.0 };
+        let (part, plain) = (draw(Flip::default(), Some(area)), draw(Flip::default(), None));
+        for (at, (a, b)) in part.y.iter().zip(&plain.y).enumerate() {
+            let (x, y) = (at % SIZE.0, at / SIZE.0);
+            let hidden = (160..320).contains(&x) && y >= 180;
+            assert_eq!(*a, if hidden { 16 } else { *b }, "{x}, {y}");
+        }
         assert_eq!(read_counter(&picture.y, SIZE.0, SIZE.1, SIZE.0), None, "the strip is the encoder's");
     }
 }

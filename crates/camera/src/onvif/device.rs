@@ -62,7 +62,13 @@ impl Site {
                     xaddr: xaddr(call.host, name),
                     version: OnvifVersion { major: 2, minor: 40 },
                 };
-                let all = [(ns::TDS, "device"), (ns::TRT, "media"), (ns::TPTZ, "ptz"), (ns::TIMG, "imaging")];
+                let all = [
+                    (ns::TDS, "device"),
+                    (ns::TRT, "media"),
+                    (ns::TR2, "media2"),
+                    (ns::TPTZ, "ptz"),
+                    (ns::TIMG, "imaging"),
+                ];
                 document(&GetServicesResponse { services: all.map(service).into() })
             }
             Request::GetServiceCapabilities(_) => {

@@ -6,9 +6,12 @@ use std::time::Duration;
 use proto::onvif::Fault;
 use proto::onvif::media::*;
 use proto::onvif::schema::{
-    AudioEncoderConfiguration, AudioEncoding, AudioSourceConfiguration, H264Configuration, H264Profile, IntRectangle,
-    IpAddress, IpType, MediaUri, MulticastConfiguration, Profile, StreamType, VideoEncoderConfiguration, VideoEncoding,
-    VideoRateControl, VideoResolution, VideoSource, VideoSourceConfiguration,
+    AudioDecoderConfiguration, AudioDecoderConfigurationOptions, AudioEncoderConfiguration, AudioEncoding, AudioOutput,
+    AudioOutputConfiguration, AudioSourceConfiguration, DecoderOptions, H264Configuration, H264Profile, IntList,
+    IntRange, IntRectangle, IntRectangleRange, IpAddress, IpType, MediaUri, MulticastConfiguration, Profile,
+    ProfileExtension, Rotate, RotateMode, RotateOptions, StreamType, VideoEncoderConfiguration, VideoEncoding,
+    VideoRateControl, VideoResolution, VideoSource, VideoSourceConfiguration, VideoSourceConfigurationExtension,
+    VideoSourceConfigurationOptions, VideoSourceConfigurationOptionsExtension,
 };
 
 use super::ptz::motor_configuration;
@@ -17,6 +20,14 @@ use crate::channel::Channel;
 use crate::config::{Quality, SoundConfig};
 use crate::http::{Site, still_url};
 use crate::token;
+use crate::viewfinder::Flip;
+
+/// Stem of the tokens of loudspeakers and their configurations.
+const SPEAKER: &str = "speaker";
+/// Token of the decoder that all loudspeakers have.
+const DECODER: &str = "decoder";
+/// The one rotation there is, degrees.
+const TURNED: i32 = 180;
 
 impl Site {
     pub(super) fn media(&self, request: Request, call: &Call<'_>) -> Result<String, Fault> {
@@ -24,7 +35,7 @@ impl Site {
             Request::GetServiceCapabilities(_) => {
                 let capabilities = MediaServiceCapabilities {
                     snapshot_uri: Some(self.config.replay.is_none()),
-                    rotation: Some(false),
+                    rotation: Some(true),
                     profile: ProfileCapabilities { maximum_number_of_profiles: Some(self.profiles().count() as i32) },
                     streaming: StreamingCapabilities {
                         rtp_multicast: Some(false),
@@ -71,6 +82,76 @@ impl Site {
             Request::GetVideoSourceConfigurations(_) => {
                 let configurations = self.channels.iter().map(|channel| self.video_source(channel)).collect();
                 document(&GetVideoSourceConfigurationsResponse { configurations })
+            }
+            Request::GetVideoSourceConfiguration(ask) => {
+                let channel = self.channel_of(&ask.configuration_token, SOURCE).ok_or_else(no_configuration)?;
+                document(&GetVideoSourceConfigurationResponse { configuration: self.video_source(channel) })
+            }
+            Request::GetVideoSourceConfigurationOptions(ask) => {
+                let named = ask.configuration_token.map(|token| self.channel_of(&token, SOURCE));
+                let named = named.map(|channel| channel.ok_or_else(no_configuration)).transpose()?;
+                let of_profile = ask.profile_token.map(|token| self.profile_of(&token)).transpose()?;
+                let channels = match named.or(of_profile.map(|(channel, _)| channel)) {
+                    Some(channel) => std::slice::from_ref(channel),
+                    None => &self.channels[..],
+                };
+                let VideoResolution { width, height } = self.resolution(Quality::Main);
+                let only = |value| IntRange { min: value, max: value };
+                let rotate = RotateOptions {
+                    modes: vec![RotateMode::Off, RotateMode::On],
+                    degrees: Some(IntList { items: vec![TURNED] }),
+                };
+                document(&GetVideoSourceConfigurationOptionsResponse {
+                    options: VideoSourceConfigurationOptions {
+                        bounds: Some(IntRectangleRange {
+                            x: only(0),
+                            y: only(0),
+                            width: only(width),
+                            height: only(height),
+                        }),
+                        source_tokens: channels.iter().map(|channel| token::of(SOURCE, channel.number())).collect(),
+                        extension: Some(VideoSourceConfigurationOptionsExtension { rotate: Some(rotate) }),
+                    },
+                })
+            }
+            Request::SetVideoSourceConfiguration(SetVideoSourceConfiguration { configuration, .. }) => {
+                let channel = self.channel_of(&configuration.token, SOURCE).ok_or_else(no_configuration)?;
+                let present = self.video_source(channel);
+                let cannot = |reason| Err(Fault::sender(&["InvalidArgVal", "ConfigModify"], reason));
+                if configuration.source_token != present.source_token || configuration.bounds != present.bounds {
+                    return cannot("the source and its bounds are fixed");
+                }
+                let rotate = configuration.extension.and_then(|extension| extension.rotate);
+                let flip = match rotate.map(|rotate| (rotate.mode, rotate.degree.unwrap_or(TURNED))) {
+                    None | Some((RotateMode::Off, _) | (RotateMode::On, 0)) => Flip::default(),
+                    Some((RotateMode::On, TURNED)) => Flip::CENTRE,
+                    Some(_) => return cannot("the picture turns by 180 degrees or not at all"),
+                };
+                channel.set_flip(flip);
+                document(&SetVideoSourceConfigurationResponse {})
+            }
+            Request::GetAudioOutputs(_) => {
+                let output = |channel: &Arc<Channel>| AudioOutput { token: token::of(SPEAKER, channel.number()) };
+                document(&GetAudioOutputsResponse { audio_outputs: self.channels.iter().map(output).collect() })
+            }
+            Request::GetAudioOutputConfigurations(_) => {
+                let configurations = self.channels.iter().map(|channel| audio_output(channel)).collect();
+                document(&GetAudioOutputConfigurationsResponse { configurations })
+            }
+            Request::GetAudioDecoderConfigurations(_) => {
+                let configurations = vec![self.audio_decoder()];
+                document(&GetAudioDecoderConfigurationsResponse { configurations })
+            }
+            Request::GetAudioDecoderConfigurationOptions(ask) => {
+                if ask.configuration_token.is_some_and(|token| token != DECODER) {
+                    return Err(no_configuration());
+                }
+                ask.profile_token.map(|token| self.profile_of(&token)).transpose()?;
+                let list = |value| IntList { items: vec![value] };
+                let g711 = DecoderOptions { bitrates: list(64), sample_rates: list(8) };
+                document(&GetAudioDecoderConfigurationOptionsResponse {
+                    options: AudioDecoderConfigurationOptions { g711: Some(g711), ..Default::default() },
+                })
             }
             Request::GetVideoEncoderConfigurations(_) => {
                 let configurations = self.profiles().map(|(channel, quality)| self.video_encoder(channel, quality));
@@ -119,6 +200,10 @@ impl Site {
             video_encoder: Some(self.video_encoder(channel, quality)),
             audio_encoder,
             ptz: Some(motor_configuration(channel)),
+            extension: Some(ProfileExtension {
+                audio_output: Some(audio_output(channel)),
+                audio_decoder: Some(self.audio_decoder()),
+            }),
         }
     }
 
@@ -129,14 +214,24 @@ impl Site {
 
     fn video_source(&self, channel: &Channel) -> VideoSourceConfiguration {
         let VideoResolution { width, height } = self.resolution(Quality::Main);
+        // Media has no word for a picture mirrored about one axis.
+        let rotate = match channel.flip() {
+            Flip::CENTRE => Rotate { mode: RotateMode::On, degree: Some(TURNED) },
+            _ => Rotate { mode: RotateMode::Off, degree: None },
+        };
         VideoSourceConfiguration {
             token: token::of(SOURCE, channel.number()),
             name: channel.name().to_owned(),
             use_count: 2,
             source_token: token::of(SOURCE, channel.number()),
             bounds: IntRectangle { x: 0, y: 0, width, height },
-            extension: None,
+            extension: Some(VideoSourceConfigurationExtension { rotate: Some(rotate) }),
         }
+    }
+
+    fn audio_decoder(&self) -> AudioDecoderConfiguration {
+        let use_count = self.profiles().count() as i32;
+        AudioDecoderConfiguration { token: DECODER.into(), name: "G.711".into(), use_count }
     }
 
     fn video_encoder(&self, channel: &Channel, quality: Quality) -> VideoEncoderConfiguration {
@@ -180,6 +275,18 @@ impl Site {
 
 fn video_encoder_token(channel: &Channel, quality: Quality) -> String {
     format!("{}_video", token::of(quality.name(), channel.number()))
+}
+
+fn audio_output(channel: &Channel) -> AudioOutputConfiguration {
+    let token = token::of(SPEAKER, channel.number());
+    AudioOutputConfiguration {
+        token: token.clone(),
+        name: "Speaker".into(),
+        use_count: 2,
+        output_token: token,
+        send_primacy: None,
+        output_level: 100,
+    }
 }
 
 fn media_uri(uri: String) -> MediaUri {

@@ -1,6 +1,6 @@
 //! ONVIF: what the camera says of itself and how it is turned, as SOAP over HTTP.
 //!
-//! Services: Device, Media, PTZ and Imaging, each under `/onvif/…_service`; a request is recognised
+//! Services: Device, Media, Media2 for its masks, PTZ and Imaging, each under `/onvif/…_service`; a request is recognised
 //! by its body. Both logins are accepted: WS-Security UsernameToken and HTTP digest.
 //!
 //! A recorder is a device with several video sources. Tokens of what belongs to one are made by
@@ -9,15 +9,15 @@
 mod device;
 mod imaging;
 mod media;
+mod media2;
 mod ptz;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use proto::digest::Denied;
-use proto::onvif::{
-    Envelope, Error, Fault, Message, Request, device as tds, imaging as timg, media as trt, ptz as tptz,
-};
+use proto::onvif::{Envelope, Error, Fault, Message, Request};
+use proto::onvif::{device as tds, imaging as timg, media as trt, media2 as tr2, ptz as tptz};
 
 use crate::channel::Channel;
 use crate::config::{Config, Quality};
@@ -108,6 +108,7 @@ impl Site {
         match request {
             Request::Device(request) => self.device(request, call),
             Request::Media(request) => self.media(request, call),
+            Request::Media2(request) => self.media2(request),
             Request::Ptz(request) => self.motor(request),
             Request::Imaging(request) => self.imaging(request),
         }
@@ -140,10 +141,18 @@ fn is_public(request: &Request) -> bool {
 fn is_command(request: &Request) -> bool {
     match request {
         Request::Device(_) => false,
-        Request::Media(request) => matches!(request, trt::Request::SetSynchronizationPoint(_)),
+        Request::Media(request) => {
+            use trt::Request::*;
+            matches!(request, SetSynchronizationPoint(_) | SetVideoSourceConfiguration(_))
+        }
+        Request::Media2(request) => {
+            use tr2::Request::*;
+            matches!(request, CreateMask(_) | SetMask(_) | DeleteMask(_))
+        }
         Request::Ptz(request) => {
             use tptz::Request::*;
-            matches!(request, ContinuousMove(_) | RelativeMove(_) | AbsoluteMove(_) | Stop(_))
+            let moves = matches!(request, ContinuousMove(_) | RelativeMove(_) | AbsoluteMove(_) | Stop(_));
+            moves || matches!(request, SetPreset(_) | GotoPreset(_) | RemovePreset(_))
         }
         Request::Imaging(request) => matches!(request, timg::Request::SetImagingSettings(_)),
     }

@@ -8,7 +8,7 @@ use proto::onvif::ptz::*;
 use proto::onvif::schema::*;
 
 use super::{MOTOR, document, no_configuration};
-use crate::channel::Channel;
+use crate::channel::{Channel, PRESETS_MAX, Preset, PresetError};
 use crate::http::Site;
 use crate::ptz::{Axes, TIMEOUT_DEFAULT, TIMEOUT_MAX};
 use crate::{clock, token};
@@ -47,17 +47,9 @@ impl Site {
                 let (channel, _) = self.profile_of(&ask.profile_token)?;
                 let status = channel.ptz_status();
                 let moving = |moving: bool| if moving { MoveStatus::Moving } else { MoveStatus::Idle };
-                let space = |uri: &str| Some(uri.to_owned());
                 document(&GetStatusResponse {
                     status: PtzStatus {
-                        position: Some(PtzVector {
-                            pan_tilt: Some(Vector2D {
-                                x: status.pan,
-                                y: status.tilt,
-                                space: space(spaces::PAN_TILT_POSITION),
-                            }),
-                            zoom: Some(Vector1D { x: status.zoom, space: space(spaces::ZOOM_POSITION) }),
-                        }),
+                        position: Some(position(status.pan, status.tilt, status.zoom)),
                         move_status: Some(PtzMoveStatus {
                             pan_tilt: Some(moving(status.pan_tilt_moving)),
                             zoom: Some(moving(status.zoom_moving)),
@@ -94,6 +86,42 @@ impl Site {
                 channel.ptz(|ptz, now| ptz.move_to(now, to, speed));
                 document(&AbsoluteMoveResponse {})
             }
+            Request::GetPresets(ask) => {
+                let (channel, _) = self.profile_of(&ask.profile_token)?;
+                let preset = |Preset { number, name, position: [pan, tilt, zoom] }: Preset| PtzPreset {
+                    token: Some(number.to_string()),
+                    name: Some(name),
+                    position: Some(position(pan, tilt, zoom)),
+                };
+                document(&GetPresetsResponse { presets: channel.presets().into_iter().map(preset).collect() })
+            }
+            Request::SetPreset(ask) => {
+                let (channel, _) = self.profile_of(&ask.profile_token)?;
+                let number = match ask.preset_token.filter(|token| !token.is_empty()) {
+                    None => channel.preset_add(ask.preset_name).map_err(preset_fault)?,
+                    Some(token) => {
+                        let number = preset_number(&token)?;
+                        // A token is the camera's to give: what was never given is overwritten by nobody.
+                        if !channel.presets().iter().any(|preset| preset.number == number) {
+                            return Err(preset_fault(PresetError::Unknown));
+                        }
+                        channel.preset_set(number, ask.preset_name).map_err(preset_fault)?;
+                        number
+                    }
+                };
+                document(&SetPresetResponse { preset_token: number.to_string() })
+            }
+            Request::GotoPreset(ask) => {
+                let (channel, _) = self.profile_of(&ask.profile_token)?;
+                let speed = speed_of(ask.speed.as_ref())?;
+                channel.preset_goto(preset_number(&ask.preset_token)?, speed).map_err(preset_fault)?;
+                document(&GotoPresetResponse {})
+            }
+            Request::RemovePreset(ask) => {
+                let (channel, _) = self.profile_of(&ask.profile_token)?;
+                channel.preset_remove(preset_number(&ask.preset_token)?).map_err(preset_fault)?;
+                document(&RemovePresetResponse {})
+            }
             Request::Stop(ask) => {
                 let (channel, _) = self.profile_of(&ask.profile_token)?;
                 let (pan_tilt, zoom) = (ask.pan_tilt.unwrap_or(true), ask.zoom.unwrap_or(true));
@@ -101,6 +129,27 @@ impl Site {
                 document(&StopResponse {})
             }
         })
+    }
+}
+
+/// A position in the generic spaces.
+fn position(pan: f32, tilt: f32, zoom: f32) -> PtzVector {
+    let space = |uri: &str| Some(uri.to_owned());
+    PtzVector {
+        pan_tilt: Some(Vector2D { x: pan, y: tilt, space: space(spaces::PAN_TILT_POSITION) }),
+        zoom: Some(Vector1D { x: zoom, space: space(spaces::ZOOM_POSITION) }),
+    }
+}
+
+/// The number that a preset's token is.
+fn preset_number(token: &str) -> Result<u16, Fault> {
+    token.parse().map_err(|_| preset_fault(PresetError::Unknown))
+}
+
+fn preset_fault(error: PresetError) -> Fault {
+    match error {
+        PresetError::Full => Fault::receiver(&["Action", "TooManyPresets"], error.to_string()),
+        PresetError::Unknown => Fault::sender(&["InvalidArgVal", "NoToken"], error.to_string()),
     }
 }
 
@@ -152,7 +201,7 @@ fn motor_node(channel: &Channel) -> PtzNode {
         fixed_home_position: None,
         name: Some("Motor".into()),
         supported_spaces: motor_spaces(),
-        maximum_number_of_presets: 0,
+        maximum_number_of_presets: PRESETS_MAX.into(),
         home_supported: false,
         auxiliary_commands: Vec::new(),
     }

@@ -147,15 +147,6 @@ impl Renderer {
         &mut self.picture
     }
 
-    /// What a covered lens shows: black.
-    pub fn cover(&mut self) -> &mut Picture {
-        let Picture { y, u, v, .. } = &mut self.picture;
-        y.fill(16);
-        u.fill(128);
-        v.fill(128);
-        &mut self.picture
-    }
-
     /// Writes the date line at the upper left, the serial at the upper right and the name at the
     /// lower right, as cameras do.
     pub fn caption(&mut self, date: &str, serial: &str, name: &str) -> &mut Picture {

@@ -35,7 +35,7 @@ async fn it_describes_itself() {
     assert_eq!(about.serial_number, "ABC123XYZ");
     let services = ask(&camera, &device::GetServices { include_capability: false }).await.unwrap().services;
     let base = format!("http://{}/onvif/", camera.http_address());
-    assert_eq!(services.len(), 4);
+    assert_eq!(services.len(), 5);
     assert!(services.iter().all(|service| service.xaddr.starts_with(&base)), "{services:?}");
     let profiles = ask(&camera, &media::GetProfiles {}).await.unwrap().profiles;
     let sizes: Vec<_> = profiles.iter().map(|p| p.video_encoder.as_ref().unwrap().resolution.width).collect();

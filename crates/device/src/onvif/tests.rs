@@ -321,6 +321,7 @@ fn profile(token: &str, width: i32, height: i32, plain: bool) -> Profile {
         }),
         audio_encoder: None,
         ptz: (!plain).then_some(motor),
+        extension: None,
     }
 }
 

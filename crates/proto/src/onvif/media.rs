@@ -2,8 +2,9 @@
 
 use super::ns::TRT;
 use super::schema::{
-    AudioEncoderConfiguration, MediaUri, Profile, StreamSetup, VideoEncoderConfiguration, VideoSource,
-    VideoSourceConfiguration,
+    AudioDecoderConfiguration, AudioDecoderConfigurationOptions, AudioEncoderConfiguration, AudioOutput,
+    AudioOutputConfiguration, MediaUri, Profile, StreamSetup, VideoEncoderConfiguration, VideoSource,
+    VideoSourceConfiguration, VideoSourceConfigurationOptions,
 };
 
 record! {
@@ -99,6 +100,70 @@ service! { TRT;
     -> GetVideoSourceConfigurationsResponse {
         /// Configurations.
         configurations: Vec<VideoSourceConfiguration> = elem "Configurations",
+    }
+
+    /// One configuration of a sensor.
+    GetVideoSourceConfiguration {
+        /// Which.
+        configuration_token: String = elem "ConfigurationToken",
+    }
+    -> GetVideoSourceConfigurationResponse {
+        /// The configuration.
+        configuration: VideoSourceConfiguration = elem "Configuration",
+    }
+
+    /// What a configuration of a sensor may hold.
+    GetVideoSourceConfigurationOptions {
+        /// Which configuration.
+        configuration_token: Option<String> = elem "ConfigurationToken",
+        /// Or the one of which profile.
+        profile_token: Option<String> = elem "ProfileToken",
+    }
+    -> GetVideoSourceConfigurationOptionsResponse {
+        /// Options.
+        options: VideoSourceConfigurationOptions = elem "Options",
+    }
+
+    /// Changes a configuration of a sensor; parts that are absent become the device's default.
+    SetVideoSourceConfiguration {
+        /// The configuration.
+        configuration: VideoSourceConfiguration = elem "Configuration",
+        /// Whether it outlasts a restart.
+        force_persistence: bool = elem "ForcePersistence" or true,
+    }
+    -> SetVideoSourceConfigurationResponse {}
+
+    /// Loudspeakers.
+    GetAudioOutputs {}
+    -> GetAudioOutputsResponse {
+        /// Loudspeakers.
+        audio_outputs: Vec<AudioOutput> = elem "AudioOutputs",
+    }
+
+    /// Configurations of loudspeakers.
+    GetAudioOutputConfigurations {}
+    -> GetAudioOutputConfigurationsResponse {
+        /// Configurations.
+        configurations: Vec<AudioOutputConfiguration> = elem "Configurations",
+    }
+
+    /// All audio decoder configurations.
+    GetAudioDecoderConfigurations {}
+    -> GetAudioDecoderConfigurationsResponse {
+        /// Configurations.
+        configurations: Vec<AudioDecoderConfiguration> = elem "Configurations",
+    }
+
+    /// What an audio decoder takes.
+    GetAudioDecoderConfigurationOptions {
+        /// Which configuration.
+        configuration_token: Option<String> = elem "ConfigurationToken",
+        /// Or the one of which profile.
+        profile_token: Option<String> = elem "ProfileToken",
+    }
+    -> GetAudioDecoderConfigurationOptionsResponse {
+        /// Options.
+        options: AudioDecoderConfigurationOptions = elem "Options",
     }
 
     /// All video encoder configurations.

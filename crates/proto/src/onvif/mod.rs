@@ -1,7 +1,7 @@
 //! ONVIF messages, both ends: what a client asks and a camera answers.
 //!
-//! Each operation is declared once, in [`device`], [`media`], [`ptz`] or [`imaging`], as a request
-//! type and a response type; reading and writing both come from that declaration, so element names,
+//! Each operation is declared once, in [`device`], [`media`], [`media2`], [`ptz`] or [`imaging`], as a
+//! request type and a response type; reading and writing both come from that declaration, so element names,
 //! namespaces and order stand in one place. A camera takes a [`Request`] from an
 //! [`Envelope`](soap::Envelope) and answers with the response of the same operation; a client sends
 //! any [`Operation`] and reads its `Response`.
@@ -23,7 +23,7 @@
 //! Reading is lenient where cameras are known to be careless (a missing `UseCount`, `TRUE` for
 //! `true`); writing follows the WSDLs to the letter.
 //!
-//! Sources: ONVIF Core, Media, PTZ and Imaging service specifications 2.4 with their WSDLs; SOAP 1.2;
+//! Sources: ONVIF Core, Media, Media2, PTZ and Imaging service specifications 2.4 with their WSDLs; SOAP 1.2;
 //! WSS UsernameToken Profile 1.1; WS-Discovery of April 2005.
 
 #[macro_use]
@@ -33,6 +33,7 @@ pub mod device;
 pub mod discovery;
 pub mod imaging;
 pub mod media;
+pub mod media2;
 pub mod ptz;
 pub mod schema;
 pub mod security;
@@ -68,6 +69,8 @@ pub mod ns {
     pub const TDS: &str = "http://www.onvif.org/ver10/device/wsdl";
     /// Media service, version 1.
     pub const TRT: &str = "http://www.onvif.org/ver10/media/wsdl";
+    /// Media service, version 2.
+    pub const TR2: &str = "http://www.onvif.org/ver20/media/wsdl";
     /// PTZ service.
     pub const TPTZ: &str = "http://www.onvif.org/ver20/ptz/wsdl";
     /// Imaging service.
@@ -90,6 +93,7 @@ pub const DIALECT: xml::Dialect = xml::Dialect {
         ("dn", ns::DN),
         ("tds", ns::TDS),
         ("trt", ns::TRT),
+        ("tr2", ns::TR2),
         ("tptz", ns::TPTZ),
         ("timg", ns::TIMG),
         ("tt", ns::TT),
@@ -147,6 +151,8 @@ pub enum Request {
     Device(device::Request),
     /// To the media service.
     Media(media::Request),
+    /// To the media service, version 2.
+    Media2(media2::Request),
     /// To the PTZ service.
     Ptz(ptz::Request),
     /// To the imaging service.
@@ -164,6 +170,7 @@ impl Request {
         match &*body.namespace {
             ns::TDS => device::Request::parse(body).map(Self::Device),
             ns::TRT => media::Request::parse(body).map(Self::Media),
+            ns::TR2 => media2::Request::parse(body).map(Self::Media2),
             ns::TPTZ => ptz::Request::parse(body).map(Self::Ptz),
             ns::TIMG => imaging::Request::parse(body).map(Self::Imaging),
             _ => Err(Error::Unexpected(body.name.to_string())),
@@ -175,6 +182,7 @@ impl Request {
         match self {
             Self::Device(request) => request.to_element(),
             Self::Media(request) => request.to_element(),
+            Self::Media2(request) => request.to_element(),
             Self::Ptz(request) => request.to_element(),
             Self::Imaging(request) => request.to_element(),
         }

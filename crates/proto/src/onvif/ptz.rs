@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::ns::TPTZ;
-use super::schema::{PtzConfiguration, PtzConfigurationOptions, PtzNode, PtzSpeed, PtzStatus, PtzVector};
+use super::schema::{PtzConfiguration, PtzConfigurationOptions, PtzNode, PtzPreset, PtzSpeed, PtzStatus, PtzVector};
 
 /// URIs of the generic coordinate spaces that every node with that kind of move has (PTZ 5.7).
 pub mod spaces {
@@ -143,4 +143,47 @@ service! { TPTZ;
         zoom: Option<bool> = elem "Zoom",
     }
     -> StopResponse {}
+    /// All presets.
+    GetPresets {
+        /// Which profile.
+        profile_token: String = elem "ProfileToken",
+    }
+    -> GetPresetsResponse {
+        /// Presets.
+        presets: Vec<PtzPreset> = elem "Preset",
+    }
+
+    /// Stores where it stands.
+    SetPreset {
+        /// Which profile.
+        profile_token: String = elem "ProfileToken",
+        /// For people.
+        preset_name: Option<String> = elem "PresetName",
+        /// The preset to overwrite; a new one if absent.
+        preset_token: Option<String> = elem "PresetToken",
+    }
+    -> SetPresetResponse {
+        /// The preset.
+        preset_token: String = elem "PresetToken",
+    }
+
+    /// Moves to a preset.
+    GotoPreset {
+        /// Which profile.
+        profile_token: String = elem "ProfileToken",
+        /// Which preset.
+        preset_token: String = elem "PresetToken",
+        /// How fast.
+        speed: Option<PtzSpeed> = elem "Speed",
+    }
+    -> GotoPresetResponse {}
+
+    /// Forgets a preset.
+    RemovePreset {
+        /// Which profile.
+        profile_token: String = elem "ProfileToken",
+        /// Which preset.
+        preset_token: String = elem "PresetToken",
+    }
+    -> RemovePresetResponse {}
 }

@@ -187,6 +187,56 @@ record! {
         max: Duration = elem "Max",
     }
 
+    /// `tt:IntRange`
+    #[derive(Copy, Eq)]
+    IntRange in TT {
+        /// Least value.
+        min: i32 = elem "Min",
+        /// Greatest value.
+        max: i32 = elem "Max",
+    }
+
+    /// `tt:IntList`
+    #[derive(Default, Eq)]
+    IntList in TT {
+        /// Values.
+        items: Vec<i32> = elem "Items",
+    }
+
+    /// `tt:Vector`: a point of the picture, -1 to 1 in both directions.
+    #[derive(Copy)]
+    Vector in TT {
+        /// Right is positive.
+        x: f32 = attr "x",
+        /// Up is positive.
+        y: f32 = attr "y",
+    }
+
+    /// `tt:Polygon`
+    #[derive(Default)]
+    Polygon in TT {
+        /// Corners, at least three.
+        points: Vec<Vector> = elem "Point",
+    }
+
+    /// `tt:Color`
+    Color in TT {
+        /// First component.
+        x: f32 = attr "X",
+        /// Second component.
+        y: f32 = attr "Y",
+        /// Third component.
+        z: f32 = attr "Z",
+        /// URI of the colour space; YCbCr if absent.
+        colorspace: Option<String> = attr "Colorspace",
+    }
+
+    /// `tt:ColorOptions`, as a list.
+    ColorOptions in TT {
+        /// Colours to choose from.
+        colors: Vec<Color> = elem "ColorList",
+    }
+
     /// `tt:VideoResolution`
     #[derive(Copy, Eq)]
     VideoResolution in TT {
@@ -237,6 +287,95 @@ record! {
         bounds: IntRectangle = elem "Bounds" or IntRectangle { x: 0, y: 0, width: 0, height: 0 },
         /// Rotation.
         extension: Option<VideoSourceConfigurationExtension> = elem "Extension",
+    }
+
+    /// `tt:IntRectangleRange`
+    #[derive(Copy, Eq)]
+    IntRectangleRange in TT {
+        /// Pixels from the left.
+        x: IntRange = elem "XRange",
+        /// Pixels from the top.
+        y: IntRange = elem "YRange",
+        /// Pixels.
+        width: IntRange = elem "WidthRange",
+        /// Pixels.
+        height: IntRange = elem "HeightRange",
+    }
+
+    /// `tt:RotateOptions`
+    RotateOptions in TT {
+        /// Modes it has.
+        modes: Vec<RotateMode> = elem "Mode",
+        /// Clockwise degrees it has, besides 0.
+        degrees: Option<IntList> = elem "DegreeList",
+    }
+
+    /// `tt:VideoSourceConfigurationOptionsExtension`
+    VideoSourceConfigurationOptionsExtension in TT {
+        /// Rotation, where the device can.
+        rotate: Option<RotateOptions> = elem "Rotate",
+    }
+
+    /// `tt:VideoSourceConfigurationOptions`
+    VideoSourceConfigurationOptions in TT {
+        /// Parts of the source that can be used; cameras that have one part leave it out.
+        bounds: Option<IntRectangleRange> = elem "BoundsRange",
+        /// Video sources that can be used.
+        source_tokens: Vec<String> = elem "VideoSourceTokensAvailable",
+        /// Rotation.
+        extension: Option<VideoSourceConfigurationOptionsExtension> = elem "Extension",
+    }
+
+    /// `tt:AudioOutput`: a loudspeaker.
+    AudioOutput in TT {
+        /// Identifies it.
+        token: String = attr "token",
+    }
+
+    /// `tt:AudioOutputConfiguration`
+    AudioOutputConfiguration in TT {
+        /// Identifies it.
+        token: String = attr "token",
+        /// For people.
+        name: String = elem "Name" or String::new(),
+        /// How many profiles use it.
+        use_count: i32 = elem "UseCount" or 0,
+        /// The loudspeaker.
+        output_token: String = elem "OutputToken" or String::new(),
+        /// URI that says who is heard when both ends speak.
+        send_primacy: Option<String> = elem "SendPrimacy",
+        /// Volume, in the device's range.
+        output_level: i32 = elem "OutputLevel" or 0,
+    }
+
+    /// `tt:AudioDecoderConfiguration`
+    AudioDecoderConfiguration in TT {
+        /// Identifies it.
+        token: String = attr "token",
+        /// For people.
+        name: String = elem "Name" or String::new(),
+        /// How many profiles use it.
+        use_count: i32 = elem "UseCount" or 0,
+    }
+
+    /// `tt:AACDecOptions`, `tt:G711DecOptions`, `tt:G726DecOptions`
+    #[derive(Default)]
+    DecoderOptions in TT {
+        /// kbit/s.
+        bitrates: IntList = elem "Bitrate" or IntList::default(),
+        /// kHz.
+        sample_rates: IntList = elem "SampleRateRange" or IntList::default(),
+    }
+
+    /// `tt:AudioDecoderConfigurationOptions`: what the device can play.
+    #[derive(Default)]
+    AudioDecoderConfigurationOptions in TT {
+        /// AAC.
+        aac: Option<DecoderOptions> = elem "AACDecOptions",
+        /// G.711, µ-law at least.
+        g711: Option<DecoderOptions> = elem "G711DecOptions",
+        /// G.726.
+        g726: Option<DecoderOptions> = elem "G726DecOptions",
     }
 
     /// `tt:AudioSourceConfiguration`
@@ -502,6 +641,24 @@ record! {
             or DurationRange { min: Duration::ZERO, max: Duration::from_secs(60) },
     }
 
+    /// `tt:PTZPreset`
+    PtzPreset in TT {
+        /// Identifies it; cameras without presets list places that have none.
+        token: Option<String> = attr "token",
+        /// For people.
+        name: Option<String> = elem "Name",
+        /// Where it is, if the device tells.
+        position: Option<PtzVector> = elem "PTZPosition",
+    }
+
+    /// `tt:ProfileExtension`
+    ProfileExtension in TT {
+        /// Where sound goes to.
+        audio_output: Option<AudioOutputConfiguration> = elem "AudioOutputConfiguration",
+        /// How that sound is decoded.
+        audio_decoder: Option<AudioDecoderConfiguration> = elem "AudioDecoderConfiguration",
+    }
+
     /// `tt:Profile`: a ready combination of source, encoder and motor; what we call a stream.
     Profile in TT {
         /// Identifies it.
@@ -520,6 +677,8 @@ record! {
         audio_encoder: Option<AudioEncoderConfiguration> = elem "AudioEncoderConfiguration",
         /// What moves the camera.
         ptz: Option<PtzConfiguration> = elem "PTZConfiguration",
+        /// The way back: sound from the client to the camera.
+        extension: Option<ProfileExtension> = elem "Extension",
     }
 
     /// `tt:VideoSource`

@@ -95,6 +95,29 @@ fn profile() -> Profile {
                 range: Space1DDescription { uri: ptz::spaces::ZOOM_POSITION.into(), x_range: range(0.0, 1.0) },
             }),
         }),
+        extension: Some(ProfileExtension {
+            audio_output: Some(AudioOutputConfiguration {
+                token: "aoc".into(),
+                name: "Speaker".into(),
+                use_count: 2,
+                output_token: "ao".into(),
+                send_primacy: None,
+                output_level: 50,
+            }),
+            audio_decoder: Some(AudioDecoderConfiguration { token: "adc".into(), name: "G.711".into(), use_count: 2 }),
+        }),
+    }
+}
+
+fn mask(token: Option<String>) -> media2::Mask {
+    let corners = [(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 0.5)];
+    media2::Mask {
+        token,
+        configuration_token: "vsc".into(),
+        polygon: Polygon { points: corners.map(|(x, y)| Vector { x, y }).into() },
+        kind: "Color".into(),
+        color: Some(Color { x: 16.0, y: 128.0, z: 128.0, colorspace: None }),
+        enabled: true,
     }
 }
 
@@ -134,12 +157,41 @@ fn every_request_survives_the_way() {
             R::GetSnapshotUri(GetSnapshotUri { profile_token: token() }),
             R::GetVideoSources(GetVideoSources {}),
             R::GetVideoSourceConfigurations(GetVideoSourceConfigurations {}),
+            R::GetVideoSourceConfiguration(GetVideoSourceConfiguration { configuration_token: token() }),
+            R::GetVideoSourceConfigurationOptions(GetVideoSourceConfigurationOptions {
+                configuration_token: None,
+                profile_token: Some(token()),
+            }),
+            R::SetVideoSourceConfiguration(SetVideoSourceConfiguration {
+                configuration: profile().video_source.unwrap(),
+                force_persistence: false,
+            }),
+            R::GetAudioOutputs(GetAudioOutputs {}),
+            R::GetAudioOutputConfigurations(GetAudioOutputConfigurations {}),
+            R::GetAudioDecoderConfigurations(GetAudioDecoderConfigurations {}),
+            R::GetAudioDecoderConfigurationOptions(GetAudioDecoderConfigurationOptions {
+                configuration_token: Some(token()),
+                profile_token: None,
+            }),
             R::GetVideoEncoderConfigurations(GetVideoEncoderConfigurations {}),
             R::GetVideoEncoderConfiguration(GetVideoEncoderConfiguration { configuration_token: token() }),
             R::GetAudioEncoderConfigurations(GetAudioEncoderConfigurations {}),
             R::SetSynchronizationPoint(SetSynchronizationPoint { profile_token: token() }),
         ] {
             asked(super::Request::Media(request));
+        }
+    }
+    {
+        use media2::{Request as R, *};
+        for request in [
+            R::GetServiceCapabilities(GetServiceCapabilities {}),
+            R::GetMasks(GetMasks { token: None, configuration_token: Some(token()) }),
+            R::GetMaskOptions(GetMaskOptions { configuration_token: token() }),
+            R::CreateMask(CreateMask { mask: mask(None) }),
+            R::SetMask(SetMask { mask: mask(Some(token())) }),
+            R::DeleteMask(DeleteMask { token: token() }),
+        ] {
+            asked(super::Request::Media2(request));
         }
     }
     {
@@ -161,6 +213,10 @@ fn every_request_survives_the_way() {
             R::RelativeMove(RelativeMove { profile_token: token(), translation: vector(), speed: None }),
             R::AbsoluteMove(AbsoluteMove { profile_token: token(), position: vector(), speed: Some(speed()) }),
             R::Stop(Stop { profile_token, pan_tilt: Some(true), zoom: Some(false) }),
+            R::GetPresets(GetPresets { profile_token: token() }),
+            R::SetPreset(SetPreset { profile_token: token(), preset_name: Some(token()), preset_token: None }),
+            R::GotoPreset(GotoPreset { profile_token: token(), preset_token: token(), speed: Some(speed()) }),
+            R::RemovePreset(RemovePreset { profile_token: token(), preset_token: token() }),
         ] {
             asked(super::Request::Ptz(request));
         }
@@ -200,7 +256,7 @@ fn answers_survive_the_way() {
         },
     });
     there_and_back(device::GetServicesResponse {
-        services: [ns::TDS, ns::TRT, ns::TPTZ, ns::TIMG].map(service).to_vec(),
+        services: [ns::TDS, ns::TRT, ns::TR2, ns::TPTZ, ns::TIMG].map(service).to_vec(),
     });
     there_and_back(device::GetCapabilitiesResponse {
         capabilities: Capabilities {
@@ -239,6 +295,40 @@ fn answers_survive_the_way() {
         },
     });
     there_and_back(imaging::GetMoveOptionsResponse { move_options: MoveOptions::default() });
+    there_and_back(ptz::GetPresetsResponse {
+        presets: vec![
+            PtzPreset { token: Some("1".into()), name: Some("Gate".into()), position: Some(PtzVector::default()) },
+            PtzPreset { token: None, name: None, position: None },
+        ],
+    });
+    there_and_back(media2::GetMasksResponse { masks: vec![mask(Some("1".into()))] });
+    there_and_back(media2::GetMaskOptionsResponse {
+        options: media2::MaskOptions {
+            rectangle_only: Some(true),
+            single_color_only: None,
+            max_masks: 4,
+            max_points: 4,
+            types: vec!["Color".into(), "Blurred".into()],
+            color: Some(ColorOptions { colors: vec![mask(None).color.unwrap()] }),
+        },
+    });
+    there_and_back(media2::GetServiceCapabilitiesResponse {
+        capabilities: media2::Media2ServiceCapabilities { mask: Some(true), ..Default::default() },
+    });
+    let bounds = IntRange { min: 0, max: 1280 };
+    let rotate =
+        RotateOptions { modes: vec![RotateMode::Off, RotateMode::On], degrees: Some(IntList { items: vec![180] }) };
+    there_and_back(media::GetVideoSourceConfigurationOptionsResponse {
+        options: VideoSourceConfigurationOptions {
+            bounds: Some(IntRectangleRange { x: bounds, y: bounds, width: bounds, height: bounds }),
+            source_tokens: vec!["vs".into()],
+            extension: Some(VideoSourceConfigurationOptionsExtension { rotate: Some(rotate) }),
+        },
+    });
+    let g711 = DecoderOptions { bitrates: IntList { items: vec![64] }, sample_rates: IntList { items: vec![8] } };
+    there_and_back(media::GetAudioDecoderConfigurationOptionsResponse {
+        options: AudioDecoderConfigurationOptions { g711: Some(g711), ..Default::default() },
+    });
 }
 
 fn service(namespace: &str) -> device::Service {
