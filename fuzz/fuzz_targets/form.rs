@@ -1,4 +1,5 @@
-//! Request parameters: bounded, never empty, and the same again when written as a query.
+//! Request parameters: bounded, never empty, and the same again when written as a query; files that lie
+//! within the body.
 
 #![no_main]
 
@@ -30,6 +31,15 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(read.get(name), Some(value));
         query.append_pair(name, value);
     }
+    for (name, file) in read.files() {
+        assert!(name.len() <= 128 && !file.range.is_empty() && file.range.end < body.len());
+        assert!(body[file.range.end..].starts_with(b"\r\n--"), "a delimiter ends it");
+    }
     let query = query.finish();
-    assert_eq!(Form::collect(Source { query: &query, ..Source::default() }), Ok(read));
+    let again = Form::collect(Source { query: &query, ..Source::default() }).expect("a query of parameters");
+    assert!(again.files().next().is_none());
+    for (name, value) in read.iter() {
+        assert_eq!(again.get(name), Some(value));
+    }
+    assert_eq!(again.iter().count(), read.iter().count());
 });

@@ -16,8 +16,10 @@ const SERIAL_LENGTH: usize = 9;
 const CODE_LENGTH: usize = 6;
 /// Bytes of a device's or channel's name.
 const NAME_MAX: usize = 50;
-const CODE: &str = "verification code";
+pub(crate) const CODE: &str = "verification code";
 const LOGIN: &str = "camera login";
+/// What the platform does for every device, whatever the device itself can.
+const OURS: [&str; 4] = ["support_encrypt", "support_modify_pwd", "support_defence", "support_capture"];
 /// No serial has this form.
 const NOBODY: &str = "";
 
@@ -96,7 +98,11 @@ pub struct Device {
     pub bound: bool,
     /// Whether its main streams are pulled all the time.
     pub keep_live: bool,
-    /// Capabilities as probed; absent is not supported.
+    /// Whether its media needs the stream password.
+    pub encrypted: bool,
+    /// Defence: 0 off, 1 on, 8 at home, 16 away.
+    pub defence: u8,
+    /// Capabilities as probed, and what the platform does for it; absent is not supported.
     pub capabilities: BTreeMap<String, String>,
     /// Its channels, by number.
     pub channels: Vec<Channel>,
@@ -297,27 +303,32 @@ impl Cloud {
     /// Starts every attached device.
     pub(crate) async fn start_devices(&self) -> Result<(), Error> {
         for row in self.store.devices().await? {
-            let login = match &row.login_sealed {
-                None => None,
-                Some(sealed) => {
-                    let text = self.keys.open_text(LOGIN, &row.serial, sealed)?;
-                    text.split_once('\n').map(|(user, password)| Login { user: user.into(), password: password.into() })
-                }
-            };
-            let channels = self.store.channels(&row.serial).await?;
-            let spec = DeviceSpec {
-                serial: row.serial.clone(),
-                kind: driver_kind(&row.driver)?,
-                address: row.address,
-                login,
-                channels: channels.iter().map(|channel| ChannelNo(channel.no)).collect(),
-                keep_live: row.keep_live,
-            };
-            if let Err(why) = self.supervisor.start(spec) {
-                warn!(serial = %row.serial, %why, "device cannot be started");
+            let serial = row.serial.clone();
+            if let Err(why) = self.supervisor.start(self.spec_of(row).await?) {
+                warn!(%serial, %why, "device cannot be started");
             }
         }
         Ok(())
+    }
+
+    /// A device as its supervisor wants it described.
+    pub(crate) async fn spec_of(&self, row: DeviceRow) -> Result<DeviceSpec, Error> {
+        let login = match &row.login_sealed {
+            None => None,
+            Some(sealed) => {
+                let text = self.keys.open_text(LOGIN, &row.serial, sealed)?;
+                text.split_once('\n').map(|(user, password)| Login { user: user.into(), password: password.into() })
+            }
+        };
+        let channels = self.store.channels(&row.serial).await?;
+        Ok(DeviceSpec {
+            kind: driver_kind(&row.driver)?,
+            serial: row.serial,
+            address: row.address,
+            login,
+            channels: channels.iter().map(|channel| ChannelNo(channel.no)).collect(),
+            keep_live: row.keep_live,
+        })
     }
 
     /// Notes what a device did.
@@ -496,6 +507,8 @@ impl Cloud {
     }
 
     async fn device_of(&self, row: DeviceRow) -> Result<Device, Error> {
+        let mut capabilities = row.facts.capabilities;
+        capabilities.extend(OURS.map(|name| (name.to_owned(), "1".to_owned())));
         let channels = self.store.channels(&row.serial).await?.into_iter().map(Channel::from).collect();
         Ok(Device {
             id: row.serial.clone(),
@@ -509,7 +522,9 @@ impl Cloud {
             driver: driver_kind(&row.driver)?,
             bound: row.account_id.is_some(),
             keep_live: row.keep_live,
-            capabilities: row.facts.capabilities,
+            encrypted: row.encrypted,
+            defence: row.defence,
+            capabilities,
             serial: row.serial,
             channels,
         })
@@ -525,7 +540,7 @@ fn plain_name(said: &str) -> Option<String> {
     (!name.is_empty()).then(|| name.to_owned())
 }
 
-fn is_special(c: char) -> bool {
+pub(crate) fn is_special(c: char) -> bool {
     c.is_control() || "<>\"'\\/&`".contains(c)
 }
 

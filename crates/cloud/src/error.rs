@@ -1,6 +1,6 @@
 //! What the product says no with.
 
-use device::DriverError;
+use device::{DriverError, Limit};
 
 /// The product's vocabulary of failure. Each variant has one public code, given by whoever faces the public.
 #[derive(Debug, thiserror::Error)]
@@ -41,9 +41,12 @@ pub enum Error {
     /// The device did not answer in time.
     #[error("device did not answer in time")]
     DeviceTimeout,
-    /// The device could not be attached.
+    /// The device could not be reached, or did not let us in.
     #[error("the device could not be reached: {0}")]
     Device(#[source] DriverError),
+    /// The device understood and would not, or answered nonsense.
+    #[error("the device would not")]
+    Refused(#[source] DriverError),
     /// The serial is unknown or the code is not its.
     #[error("verification code is wrong")]
     VerifyCodeWrong,
@@ -65,6 +68,48 @@ pub enum Error {
     /// The device cannot do this.
     #[error("not supported by the device")]
     Unsupported,
+    /// The device has no motor.
+    #[error("the device has no motor")]
+    PtzUnsupported,
+    /// The motor is at the end of its travel.
+    #[error("the motor is at the end of its travel: {0:?}")]
+    AtLimit(Limit),
+    /// The motor has no preset of that number.
+    #[error("no such preset")]
+    PresetUnknown,
+    /// The device keeps no more presets.
+    #[error("no room for another preset")]
+    PresetsFull,
+    /// The motor stands at that preset already.
+    #[error("already at the preset")]
+    PresetReached,
+    /// The lens is covered.
+    #[error("the lens is covered")]
+    Masked,
+    /// Somebody is speaking through the device.
+    #[error("the speaker is in use")]
+    SpeakerBusy,
+    /// A switch is as it shall be already.
+    #[error("already in this state")]
+    SwitchUnchanged,
+    /// Defence is in that state already.
+    #[error("already in this defence state")]
+    DefenceUnchanged,
+    /// The device is encrypted, and the code is missing or wrong.
+    #[error("the device is encrypted and the code is missing or wrong")]
+    Encrypted,
+    /// The device is encrypted already.
+    #[error("the device is encrypted already")]
+    AlreadyEncrypted,
+    /// The device is not encrypted.
+    #[error("the device is not encrypted")]
+    NotEncrypted,
+    /// The account keeps no more phrases.
+    #[error("no room for another phrase")]
+    VoicesFull,
+    /// A voice file or its name cannot be taken; says why, in words for the caller.
+    #[error("voice refused: {0}")]
+    VoiceRefused(String),
     /// A play or publish address is forged, expired or revoked.
     #[error("address is invalid, expired or revoked")]
     GrantInvalid,
@@ -79,6 +124,32 @@ pub enum Error {
     /// Our own fault; the source is for the log.
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    /// Why a device did not do what it was asked.
+    pub(crate) fn of_device(error: DriverError) -> Error {
+        match error {
+            DriverError::Unsupported => Error::Unsupported,
+            DriverError::AtLimit(limit) => Error::AtLimit(limit),
+            DriverError::PresetUnknown => Error::PresetUnknown,
+            DriverError::PresetsFull => Error::PresetsFull,
+            DriverError::PresetReached => Error::PresetReached,
+            DriverError::Masked => Error::Masked,
+            DriverError::SpeakerBusy => Error::SpeakerBusy,
+            DriverError::Timeout { .. } => Error::DeviceTimeout,
+            DriverError::Refused { .. } | DriverError::Protocol { .. } => Error::Refused(error),
+            DriverError::AddressRefused(_) | DriverError::Unreachable { .. } | DriverError::LoginRefused => {
+                Error::Device(error)
+            }
+        }
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Error {
+        Error::Internal(error.into())
+    }
 }
 
 impl From<store::Error> for Error {

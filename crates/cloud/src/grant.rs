@@ -1,8 +1,15 @@
-//! Play addresses: signed, expiring, revocable; verified without a database.
+//! Signed addresses: expiring, revocable, verified without a database.
 //!
-//! An address is `/v3/openlive/SERIAL_CHANNEL_QUALITY?expire=S&id=N&t=H&ev=V`: `expire` in epoch
-//! seconds, `id` of 18 digits that rise with time, `ev` the version of the key, and `t` the lower-case
-//! hexadecimal HMAC-SHA-256 over path, expire, id and ev. What else a player adds means nothing.
+//! An address is a path and `expire=S&id=N&t=H&ev=V`: `expire` in epoch seconds, `id` of 18 digits that
+//! rise with time, `ev` the version of the key, and `t` the lower-case hexadecimal HMAC-SHA-256 over
+//! path, expire, id and ev. What else a player adds means nothing. The path says what the address opens,
+//! and is signed, so it opens nothing else:
+//!
+//! | Path | Opens |
+//! |---|---|
+//! | `/v3/openlive/SERIAL_CHANNEL_QUALITY` | a live stream |
+//! | `/v3/picture/SERIAL_CHANNEL.jpg` | the picture of this id (`picture.rs`) |
+//! | `/v3/voice/PHRASE.wav`, `.mp3` | a phrase's sound (`voice.rs`) |
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -42,21 +49,34 @@ const ADDRESS_MAX: usize = 4096;
 const PATH: &str = "/v3/openlive/";
 const KEY: &str = "grant key";
 
-/// What to make an address for.
-#[derive(Clone, Copy, Debug)]
-pub struct LiveAsk {
+/// What to make a play address for. `Debug` hides the code.
+#[derive(Clone, Copy)]
+pub struct LiveAsk<'a> {
     /// Main or sub stream.
     pub quality: Quality,
     /// Seconds it is valid, 30 to 62,208,000; 7 days when absent.
     pub expire_s: Option<u64>,
+    /// Stream password, for a device that is encrypted.
+    pub code: Option<&'a str>,
 }
 
-/// A play address without scheme, host and port. Who has it may watch: `Debug` hides the signature.
+impl fmt::Debug for LiveAsk<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LiveAsk")
+            .field("quality", &self.quality)
+            .field("expire_s", &self.expire_s)
+            .field("code", &self.code.map(|_| "***"))
+            .finish()
+    }
+}
+
+/// An address without scheme, host and port. Who has it may open what it names: `Debug` hides the
+/// signature.
 #[derive(Clone)]
-pub struct LiveAddress {
+pub struct SignedAddress {
     /// 18 decimal digits.
     pub id: String,
-    /// `/v3/openlive/SERIAL_CH_Q`.
+    /// `/v3/openlive/SERIAL_CH_Q`, or another that this module's page lists.
     pub path: String,
     /// `expire=…&id=…&t=…&ev=…`.
     pub query: String,
@@ -64,9 +84,9 @@ pub struct LiveAddress {
     pub expires_at: UnixMillis,
 }
 
-impl fmt::Debug for LiveAddress {
+impl fmt::Debug for SignedAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LiveAddress")
+        f.debug_struct("SignedAddress")
             .field("id", &self.id)
             .field("path", &self.path)
             .field("query", &"***")
@@ -126,7 +146,7 @@ impl Revoked {
 }
 
 /// When an id was given out.
-fn id_time(id: u64) -> UnixMillis {
+pub(crate) fn id_time(id: u64) -> UnixMillis {
     UnixMillis((id / IDS_A_MILLISECOND) as i64)
 }
 
@@ -189,7 +209,7 @@ impl Grants {
     }
 
     /// Larger than every id given out before, also before a restart unless the clock was set back.
-    fn next_id(&self, now: UnixMillis) -> u64 {
+    pub(crate) fn next_id(&self, now: UnixMillis) -> u64 {
         let mut latest = self.latest_id();
         *latest = (*latest + 1).max(now.0.max(0) as u64 * IDS_A_MILLISECOND);
         *latest
@@ -220,7 +240,12 @@ impl Cloud {
     ///
     /// # Errors
     /// As [`Cloud::standing_address`], and `DeviceOffline`.
-    pub async fn live_address(&self, caller: &Caller, channel: &Channel, ask: LiveAsk) -> Result<LiveAddress, Error> {
+    pub async fn live_address(
+        &self,
+        caller: &Caller,
+        channel: &Channel,
+        ask: LiveAsk<'_>,
+    ) -> Result<SignedAddress, Error> {
         let address = self.standing_address(caller, channel, ask).await?;
         if self.is_online(&channel.serial) { Ok(address) } else { Err(Error::DeviceOffline) }
     }
@@ -228,28 +253,36 @@ impl Cloud {
     /// Makes an address of a live stream that may be played later, when the device is on line.
     ///
     /// # Errors
-    /// `InvalidArgument` for the expiry, `NotOwner` if it is the caller's no more.
+    /// `InvalidArgument` for the expiry, `NotOwner` if it is the caller's no more; `Encrypted` without the
+    /// right code where one is needed, `RateLimited` after too many wrong ones.
     pub async fn standing_address(
         &self,
         caller: &Caller,
         channel: &Channel,
-        ask: LiveAsk,
-    ) -> Result<LiveAddress, Error> {
+        ask: LiveAsk<'_>,
+    ) -> Result<SignedAddress, Error> {
         let expire_s = ask.expire_s.unwrap_or(EXPIRE_DEFAULT_S);
         if !(EXPIRE_MIN_S..=EXPIRE_MAX_S).contains(&expire_s) {
             return Err(Error::InvalidArgument { field: "expireTime" });
         }
         let now = self.clock.now();
         let expire = (now + Duration::from_secs(expire_s)).as_secs();
-        let id = self.grants.next_id(now).to_string();
-        // Asked after the id is taken: if the device is unbound meanwhile, either this sees it, or the
-        // id is among those that the unbinding takes back.
-        self.owned(caller, &channel.serial).await?;
+        let id = self.grants.next_id(now);
+        // Asked after the id is taken: if the device is unbound or encrypted meanwhile, either this sees
+        // it, or the id is among those that it takes back.
+        let row = self.owned(caller, &channel.serial).await?;
+        self.unlock(caller, &row, ask.code).await?;
         let path = format!("{PATH}{}_{}_{}", channel.serial, channel.no, ask.quality.number());
+        Ok(self.signed_address(path, id, expire))
+    }
+
+    /// Signs a path until `expire`, in epoch seconds.
+    pub(crate) fn signed_address(&self, path: String, id: u64, expire: i64) -> SignedAddress {
+        let id = id.to_string();
         let (version, key) = self.grants.newest_key();
         let t = sign(&key, &path, &expire.to_string(), &id, &version.to_string());
         let query = format!("expire={expire}&id={id}&t={t}&ev={version}");
-        Ok(LiveAddress { id, path, query, expires_at: UnixMillis(expire * 1000) })
+        SignedAddress { id, path, query, expires_at: UnixMillis(expire * 1000) }
     }
 
     /// Verifies an address: its path and its query as the player sent them. Parameters that are not
@@ -258,10 +291,23 @@ impl Cloud {
     /// # Errors
     /// `GrantInvalid`, whatever is wrong with it.
     pub fn verify_play(&self, path: &str, query: &str) -> Result<PlayGrant, Error> {
-        self.verified(path, query).filter(|grant| !self.is_revoked(grant)).ok_or(Error::GrantInvalid)
+        self.play_grant(path, query).filter(|grant| !self.is_revoked(grant)).ok_or(Error::GrantInvalid)
     }
 
-    fn verified(&self, path: &str, query: &str) -> Option<PlayGrant> {
+    fn play_grant(&self, path: &str, query: &str) -> Option<PlayGrant> {
+        let id = self.signed_id(path, query)?;
+        let mut parts = path.strip_prefix(PATH)?.split('_');
+        let (serial, channel, quality) = (parts.next()?, parts.next()?, parts.next()?);
+        Some(PlayGrant {
+            id,
+            serial: serial.to_owned(),
+            channel: ChannelNo(channel.parse().ok()?),
+            quality: Quality::from_number(quality.parse().ok()?)?,
+        })
+    }
+
+    /// The id of an address that was signed here and has not expired, whether revoked or not.
+    pub(crate) fn signed_id(&self, path: &str, query: &str) -> Option<u64> {
         if path.len().max(query.len()) > ADDRESS_MAX {
             return None;
         }
@@ -279,17 +325,7 @@ impl Cloud {
             return None;
         }
         // Signed, so ours, so well formed; only the time can be wrong now.
-        if expire.parse::<i64>().ok()? <= self.clock.now().as_secs() {
-            return None;
-        }
-        let mut parts = path.strip_prefix(PATH)?.split('_');
-        let (serial, channel, quality) = (parts.next()?, parts.next()?, parts.next()?);
-        Some(PlayGrant {
-            id: id.parse().ok()?,
-            serial: serial.to_owned(),
-            channel: ChannelNo(channel.parse().ok()?),
-            quality: Quality::from_number(quality.parse().ok()?)?,
-        })
+        if expire.parse::<i64>().ok()? <= self.clock.now().as_secs() { None } else { id.parse().ok() }
     }
 
     /// Takes back one address of a channel, or all given out so far. Doing so again changes nothing, nor
@@ -342,8 +378,12 @@ impl Cloud {
 
     /// Whether the address was taken back.
     pub fn is_revoked(&self, grant: &PlayGrant) -> bool {
-        let key = (grant.serial.clone(), grant.channel.0);
-        self.grants.revoked().get(&key).is_some_and(|revoked| revoked.contains(grant.id))
+        self.is_taken_back(&grant.serial, grant.channel, grant.id)
+    }
+
+    /// Whether this id of a channel was taken back.
+    pub(crate) fn is_taken_back(&self, serial: &str, channel: ChannelNo, id: u64) -> bool {
+        self.grants.revoked().get(&(serial.to_owned(), channel.0)).is_some_and(|revoked| revoked.contains(id))
     }
 
     /// Forgets revocations of addresses that have expired, and keys that only such were signed with.

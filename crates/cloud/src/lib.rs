@@ -3,25 +3,30 @@
 //! Every rule has one home here. The crate knows no HTTP, no JSON, no public code and no wire
 //! protocol; whoever faces the public turns [`Error`] into numbers. Nothing of an account can be
 //! reached without a [`Caller`], nothing of the node without an [`Operator`], and no media without a
-//! [`PlayGrant`] or [`PublishGrant`]: forgetting a check does not compile.
+//! [`PlayGrant`], [`PublishGrant`] or [`FileGrant`]: forgetting a check does not compile.
 
 mod account;
 mod attempt;
 mod clock;
+mod control;
 mod device;
 mod error;
+mod file;
 mod grant;
 mod keys;
 mod live;
+mod picture;
+mod setting;
+mod voice;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::device::{AllowedHost, DeviceEvent, Dialer, PTZ_WATCHDOG, Supervisor, SupervisorSettings};
+use ::device::{AllowedHost, DeviceEvent, Dialer, Supervisor, SupervisorSettings};
 use media::{Hub, HubSettings};
 use store::MetaStore;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
@@ -30,16 +35,23 @@ pub use account::{AccountId, App, Caller, Operator, Token};
 pub use clock::Clock;
 pub use device::{Attach, Attached, Channel, Device, Listing};
 pub use error::Error;
-pub use grant::{LiveAddress, LiveAsk, PlayGrant};
+pub use file::FileGrant;
+pub use grant::{LiveAsk, PlayGrant, SignedAddress};
 pub use live::PublishGrant;
 pub use store::UnixMillis;
+pub use voice::{Phrase, Phrases, VOICE_BYTES_MAX};
 
 use account::Callers;
 use grant::Grants;
 use keys::MasterKey;
+use picture::Pictures;
+use voice::Voices;
 
 /// How often rows that ended are swept out.
 const SWEEP: Duration = Duration::from_secs(3600);
+/// Pictures and voice files decoded at the same time; more wait. Each keeps a processor busy for a
+/// tenth of a second or so, and live media comes first.
+const COMPUTING_MAX: usize = 2;
 
 /// What a cloud is made from.
 pub struct Settings {
@@ -49,6 +61,8 @@ pub struct Settings {
     pub hub: HubSettings,
     /// Addresses that may be dialled although they are special.
     pub allow: Vec<AllowedHost>,
+    /// A motor that nobody has stopped is stopped after this.
+    pub ptz_watchdog: Duration,
     /// The time of day.
     pub clock: Clock,
 }
@@ -64,6 +78,9 @@ pub struct Cloud {
     /// Opened where there is no device, so that an unknown serial takes as long as a known one (T23).
     decoy_code: Vec<u8>,
     push_keys: live::PushKeys,
+    pictures: Pictures,
+    voices: Voices,
+    computing: Arc<Semaphore>,
     supervisor: Supervisor,
     devices: SupervisorSettings,
     cancel: CancellationToken,
@@ -84,7 +101,7 @@ impl Cloud {
     /// # Errors
     /// `Internal` when the database or the key file cannot be used.
     pub async fn open(settings: Settings) -> Result<(Arc<Cloud>, Option<String>), Error> {
-        let Settings { data, hub, allow, clock } = settings;
+        let Settings { data, hub, allow, ptz_watchdog, clock } = settings;
         let (database, key_file) = (data.join("meta.db"), data.join("master.key"));
         if database.exists() && !key_file.exists() {
             // A new key would open nothing, and would look as if it did until a camera is dialled.
@@ -96,8 +113,9 @@ impl Cloud {
         let decoy_code = device::decoy_code(&keys);
         let store = MetaStore::sqlite(&database).await?;
         let grants = Grants::load(&Parts { store: &store, keys: &keys, clock: &clock }).await?;
-        let devices =
-            SupervisorSettings { hub: Hub::new(hub), dialer: Dialer::new(allow), ptz_watchdog: PTZ_WATCHDOG };
+        let pictures = Pictures::open(data.join("pictures")).await?;
+        let voices = Voices::open(data.join("voices"), &store).await?;
+        let devices = SupervisorSettings { hub: Hub::new(hub), dialer: Dialer::new(allow), ptz_watchdog };
         let (supervisor, events) = Supervisor::new(devices.clone());
         let cloud = Arc::new(Cloud {
             store,
@@ -108,6 +126,9 @@ impl Cloud {
             online: device::Online::default(),
             decoy_code,
             push_keys: live::PushKeys::default(),
+            pictures,
+            voices,
+            computing: Arc::new(Semaphore::new(COMPUTING_MAX)),
             supervisor,
             devices,
             cancel: CancellationToken::new(),
@@ -153,9 +174,21 @@ impl Cloud {
         }
     }
 
+    /// Does what keeps a processor busy, out of the way of everything else. Once begun it goes on, and
+    /// holds its place, whether or not anybody still waits for it.
+    async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+        let place = self.computing.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let work = move || {
+            let _place = place;
+            work()
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|panic| Error::Internal(panic.into()))
+    }
+
     async fn sweep_once(&self) -> Result<(), Error> {
         let now = self.clock.now();
         self.store.purge_expired(now, now - attempt::FORGOTTEN).await?;
+        self.pictures.sweep(now).await?;
         self.forget_dead_grants(now).await
     }
 

@@ -40,12 +40,7 @@ impl Cloud {
     /// `DeviceOffline`, `DeviceTimeout` when no key frame came, `NoPicture` with the hop that failed.
     pub async fn open_live(&self, grant: &PlayGrant) -> Result<Viewing, Error> {
         let id = stream_id(&grant.serial, grant.channel, grant.quality);
-        self.hub().open(&id).await.map_err(|error| match error {
-            OpenError::NotFound => Error::DeviceOffline,
-            OpenError::Timeout => Error::DeviceTimeout,
-            OpenError::Busy => Error::NoPicture { step: "start", cause: error.to_string() },
-            OpenError::Failed(end) => Error::NoPicture { step: end.step, cause: end.cause },
-        })
+        self.hub().open(&id).await.map_err(no_picture)
     }
 
     /// Where streams live.
@@ -106,6 +101,16 @@ impl Cloud {
     }
 }
 
+/// Why a stream did not begin.
+pub(crate) fn no_picture(error: OpenError) -> Error {
+    match error {
+        OpenError::NotFound => Error::DeviceOffline,
+        OpenError::Timeout => Error::DeviceTimeout,
+        OpenError::Busy => Error::NoPicture { step: "start", cause: error.to_string() },
+        OpenError::Failed(end) => Error::NoPicture { step: end.step, cause: end.cause },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -116,12 +121,18 @@ mod tests {
 
     use crate::{Attach, Clock, Cloud, Settings};
 
-    /// Both readers of addresses take whatever a stranger sends: they refuse it and come to no harm.
+    /// All readers of addresses take whatever a stranger sends: they refuse it and come to no harm.
     #[tokio::test]
     async fn arbitrary_addresses_are_refused() {
         let folder = TempDir::new().unwrap();
         let (data, clock) = (folder.path().to_owned(), Clock::system());
-        let settings = Settings { data, hub: HubSettings::default(), allow: Vec::new(), clock };
+        let settings = Settings {
+            data,
+            hub: HubSettings::default(),
+            allow: Vec::new(),
+            ptz_watchdog: device::PTZ_WATCHDOG,
+            clock,
+        };
         let (cloud, _) = Cloud::open(settings).await.unwrap();
         let attach = Attach {
             kind: DriverKind::RtmpPush,
@@ -137,8 +148,8 @@ mod tests {
         // Mostly wrong in one place only: a path of the right form, parameters of the right names.
         let path = prop_oneof![
             any::<String>(),
-            "/(v3/openlive|push)/CAMERA001_[0-9+]{1,20}(_[0-9+]{1,20})?",
-            "/(v3/openlive|push)/[A-Z0-9_.%+-]{0,24}",
+            "/(v3/openlive|v3/picture|v3/voice|push)/CAMERA001_[0-9+]{1,20}(_[0-9+]{1,20})?(\\.jpg|\\.wav)?",
+            "/(v3/openlive|v3/picture|v3/voice|push)/[A-Za-z0-9_.%+-]{0,40}",
         ];
         let query = prop_oneof![
             any::<String>(),
@@ -149,6 +160,7 @@ mod tests {
         proptest!(cases, |(path in path, query in query)| {
             prop_assert!(cloud.verify_play(&path, &query).is_err());
             prop_assert!(cloud.verify_publish(&path, &query).is_err());
+            prop_assert!(cloud.verify_file(&path, &query).is_err());
         });
         cloud.shutdown().await;
     }

@@ -4,15 +4,21 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use av::{CodecParameters, Frame, G711Law, G711Parameters, Ticks, Track, TrackId, UnixMicros};
+use async_trait::async_trait;
+use av::{CodecParameters, Frame, G711Law, G711Parameters, Pcm, Ticks, Track, TrackId, UnixMicros};
+use bytes::Bytes;
 use cloud::{
-    App, Attach, Attached, Caller, Channel, Clock, Cloud, Error, LiveAddress, LiveAsk, Operator, PlayGrant, Settings,
+    App, Attach, Attached, Caller, Channel, Clock, Cloud, Error, LiveAsk, Operator, Phrases, PlayGrant, Settings,
+    SignedAddress,
 };
-use device::{ChannelNo, DriverError, DriverKind, Login, Quality, stream_id};
+use device::{
+    ChannelFacts, ChannelNo, DeviceFacts, Driver, DriverError, DriverKind, Login, Quality, Speaker, StreamFacts,
+    stream_id,
+};
 use media::{HubSettings, StreamWriter};
 use store::{AttemptRow, MetaStore, NewDevice, UnixMillis};
 use tempfile::TempDir;
@@ -50,7 +56,8 @@ struct World {
 async fn open(folder: &Path, time: &Arc<AtomicI64>) -> Result<(Arc<Cloud>, Option<String>), Error> {
     let time = time.clone();
     let clock = Clock::of(move || UnixMillis(time.load(Ordering::SeqCst)));
-    Cloud::open(Settings { data: folder.to_owned(), hub: HubSettings::default(), allow: Vec::new(), clock }).await
+    let (data, ptz_watchdog) = (folder.to_owned(), device::PTZ_WATCHDOG);
+    Cloud::open(Settings { data, hub: HubSettings::default(), allow: Vec::new(), ptz_watchdog, clock }).await
 }
 
 impl World {
@@ -129,11 +136,26 @@ impl World {
         (writer, self.cloud.channel(caller, serial, 1).await.unwrap())
     }
 
-    async fn address(&self, caller: &Caller, channel: &Channel) -> LiveAddress {
+    async fn address(&self, caller: &Caller, channel: &Channel) -> SignedAddress {
         self.cloud.live_address(caller, channel, ask(None)).await.unwrap()
     }
 
-    fn verify(&self, address: &LiveAddress) -> Result<PlayGrant, Error> {
+    /// Lets a device be driven by this, and waits until it is.
+    async fn drive(&self, serial: &str, driver: impl Driver) {
+        self.cloud.drive(&self.operator(), serial, Arc::new(driver)).await.unwrap();
+        until(serial, async || {
+            let attached = self.cloud.attached(&self.operator()).await.unwrap();
+            attached.iter().any(|a| a.device.serial == serial && a.device.model == "obedient" && a.device.online)
+        })
+        .await;
+    }
+
+    /// What an address of a file opens.
+    async fn fetch(&self, address: &SignedAddress) -> Result<Bytes, Error> {
+        self.cloud.open_file(&self.cloud.verify_file(&address.path, &address.query)?).await
+    }
+
+    fn verify(&self, address: &SignedAddress) -> Result<PlayGrant, Error> {
         self.cloud.verify_play(&address.path, &address.query)
     }
 }
@@ -159,8 +181,8 @@ fn push(serial: &str) -> Attach {
     }
 }
 
-fn ask(expire_s: Option<u64>) -> LiveAsk {
-    LiveAsk { quality: Quality::Main, expire_s }
+fn ask(expire_s: Option<u64>) -> LiveAsk<'static> {
+    LiveAsk { quality: Quality::Main, expire_s, code: None }
 }
 
 /// The name of the variant.
@@ -181,6 +203,75 @@ fn replaced(text: &str, at: usize, byte: u8) -> String {
 /// `text` with another character at `at`.
 fn spoiled(text: &str, at: usize) -> String {
     replaced(text, at, if text.as_bytes()[at] == b'x' { b'y' } else { b'x' })
+}
+
+/// A driver that does what it is told and remembers it.
+#[derive(Clone, Default)]
+struct Obedient {
+    /// What it has instead of a snapshot.
+    no_snapshot: Option<DriverError>,
+    spoken: Arc<Mutex<Vec<Pcm>>>,
+}
+
+impl Obedient {
+    fn spoken(&self) -> Vec<Pcm> {
+        self.spoken.lock().unwrap().clone()
+    }
+}
+
+struct Mouth(Arc<Mutex<Vec<Pcm>>>);
+
+#[async_trait]
+impl Speaker for Mouth {
+    async fn play(self: Box<Self>, sound: Pcm) -> Result<(), DriverError> {
+        self.0.lock().unwrap().push(sound);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Driver for Obedient {
+    async fn probe(&self) -> Result<DeviceFacts, DriverError> {
+        let main = StreamFacts::default();
+        let channel = ChannelFacts { no: ChannelNo(1), name: "1".into(), main, sub: None };
+        Ok(DeviceFacts { model: Some("obedient".into()), channels: vec![channel], ..DeviceFacts::default() })
+    }
+
+    async fn ping(&self) -> Result<(), DriverError> {
+        Ok(())
+    }
+
+    async fn live(&self, _: ChannelNo, _: Quality, _: &mut StreamWriter) -> Result<(), DriverError> {
+        Err(DriverError::Unsupported)
+    }
+
+    async fn snapshot(&self, _: ChannelNo) -> Result<Bytes, DriverError> {
+        self.no_snapshot.clone().map_or(Ok(Bytes::from_static(JPEG)), Err)
+    }
+
+    async fn open_speaker(&self, _: ChannelNo) -> Result<Box<dyn Speaker>, DriverError> {
+        Ok(Box::new(Mouth(self.spoken.clone())))
+    }
+}
+
+/// Begins and ends as a JPEG does; nobody here looks inside.
+const JPEG: &[u8] = b"\xff\xd8\xff picture \xff\xd9";
+
+/// A WAV of so many seconds: 440 Hz at 16 kHz.
+fn sound(seconds: u32) -> Bytes {
+    let samples = (0..16_000 * seconds).flat_map(|n| (((f64::from(n) * 0.1728).sin() * 16_000.0) as i16).to_le_bytes());
+    let data: Vec<u8> = samples.collect();
+    let length = |more: u32| (data.len() as u32 + more).to_le_bytes();
+    let head = [
+        &b"RIFF"[..],
+        &length(36),
+        b"WAVEfmt \x10\0\0\0\x01\0\x01\0",
+        &16_000_u32.to_le_bytes(),
+        &32_000_u32.to_le_bytes(),
+        b"\x02\0\x10\0data",
+        &length(0),
+    ];
+    [head.concat(), data].concat().into()
 }
 
 // Who calls.
@@ -733,7 +824,7 @@ async fn t20_an_address_has_the_form_that_players_expect() {
     }
     let main = world.address(&alice, &channel).await;
     assert_eq!(main.path, "/v3/openlive/CAM00001A_1_1");
-    let sub = LiveAsk { quality: Quality::Sub, expire_s: Some(60) };
+    let sub = LiveAsk { quality: Quality::Sub, expire_s: Some(60), code: None };
     let sub = world.cloud.live_address(&alice, &channel, sub).await.unwrap();
     assert_eq!(sub.path, "/v3/openlive/CAM00001A_1_2");
     assert_eq!(world.verify(&sub).unwrap().quality, Quality::Sub);
@@ -749,7 +840,7 @@ async fn t20_every_byte_of_path_and_query_is_signed() {
     let world = World::new().await;
     let alice = world.somebody().await;
     let (_writer, channel) = world.bound(&alice, SERIAL).await;
-    let LiveAddress { path, query, .. } = world.address(&alice, &channel).await;
+    let SignedAddress { path, query, .. } = world.address(&alice, &channel).await;
     world.cloud.verify_play(&path, &query).unwrap();
     for (at, byte) in (0..path.len()).flat_map(|at| (b' '..=b'~').map(move |byte| (at, byte))) {
         if path.as_bytes()[at] != byte {
@@ -819,7 +910,7 @@ async fn t20_other_parameters_and_any_order_are_accepted() {
     let world = World::new().await;
     let alice = world.somebody().await;
     let (_writer, channel) = world.bound(&alice, SERIAL).await;
-    let LiveAddress { path, query, .. } = world.address(&alice, &channel).await;
+    let SignedAddress { path, query, .. } = world.address(&alice, &channel).await;
     let expected = world.cloud.verify_play(&path, &query).unwrap();
     let parts: Vec<&str> = query.split('&').collect();
     let mut orders = 0;
@@ -849,7 +940,7 @@ async fn t20_a_signed_parameter_stands_there_once() {
     let world = World::new().await;
     let alice = world.somebody().await;
     let (_writer, channel) = world.bound(&alice, SERIAL).await;
-    let LiveAddress { path, query, .. } = world.address(&alice, &channel).await;
+    let SignedAddress { path, query, .. } = world.address(&alice, &channel).await;
     for part in query.split('&') {
         let (name, _) = part.split_once('=').unwrap();
         for again in [
@@ -1193,6 +1284,17 @@ async fn t28_only_the_owner_may_read_the_data() {
         let mode = entry.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{:?} has mode {mode:o}", entry.file_name());
     }
+    let alice = world.somebody().await;
+    let (_writer, channel) = world.bound(&alice, SERIAL).await;
+    world.drive(SERIAL, Obedient::default()).await;
+    world.cloud.capture(&alice, &channel).await.unwrap();
+    world.cloud.voice_upload(&alice, sound(1), Some("gate"), "", false).await.unwrap();
+    for folder in ["pictures", "voices"] {
+        let files: Vec<_> = std::fs::read_dir(world.folder.path().join(folder)).unwrap().collect();
+        assert_eq!(files.len(), 1);
+        let mode = files[0].as_ref().unwrap().metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "a file in {folder} has mode {mode:o}");
+    }
 }
 
 #[tokio::test]
@@ -1241,4 +1343,335 @@ async fn t28_debug_output_shows_no_secret() {
         assert!(debug.contains("***"), "{debug}");
         assert!(!debug.contains(secret), "{debug}");
     }
+}
+
+// Encryption.
+
+fn with_code(code: &str) -> LiveAsk<'_> {
+    LiveAsk { quality: Quality::Main, expire_s: None, code: Some(code) }
+}
+
+#[tokio::test]
+async fn an_encrypted_device_gives_media_only_for_its_password() {
+    let mut world = World::new().await;
+    let alice = world.somebody().await;
+    let (_writer, channel) = world.bound(&alice, SERIAL).await;
+    let before = world.address(&alice, &channel).await;
+    world.verify(&before).unwrap();
+    assert_err!(world.cloud.decrypt(&alice, SERIAL, None).await, Error::NotEncrypted);
+
+    world.cloud.encrypt(&alice, SERIAL).await.unwrap();
+    assert_err!(world.cloud.encrypt(&alice, SERIAL).await, Error::AlreadyEncrypted);
+    assert_err!(world.verify(&before), Error::GrantInvalid);
+    for code in [None, Some(WRONG), Some(""), Some("qwerty")] {
+        let asked = LiveAsk { code, ..ask(None) };
+        assert_err!(world.cloud.live_address(&alice, &channel, asked).await, Error::Encrypted);
+        assert_err!(world.cloud.standing_address(&alice, &channel, asked).await, Error::Encrypted);
+        world.pass(11 * MINUTE);
+    }
+    let while_encrypted = world.cloud.live_address(&alice, &channel, with_code(CODE)).await.unwrap();
+    world.verify(&while_encrypted).unwrap();
+    assert!(world.cloud.device(&alice, SERIAL).await.unwrap().encrypted);
+
+    // The password changes, and what was given for the old one ends, also after a restart.
+    let change =
+        async |world: &World, old: &str, new: &str| world.cloud.change_password(&alice, SERIAL, old, new).await;
+    for new in ["", "thirteen byte", "口令口令口", "a\nb"] {
+        assert_err!(change(&world, CODE, new).await, Error::InvalidArgument { field: "newPassword" });
+    }
+    assert_err!(change(&world, WRONG, "secret").await, Error::VerifyCodeWrong);
+    world.verify(&while_encrypted).unwrap();
+    change(&world, CODE, "口令口令").await.unwrap();
+    assert_err!(world.verify(&while_encrypted), Error::GrantInvalid);
+    world.reopen().await;
+    assert_err!(world.verify(&while_encrypted), Error::GrantInvalid);
+    let standing = async |code| world.cloud.standing_address(&alice, &channel, with_code(code)).await;
+    assert_err!(standing(CODE).await, Error::Encrypted);
+    world.verify(&standing("口令口令").await.unwrap()).unwrap();
+    assert_err!(change(&world, CODE, "other").await, Error::VerifyCodeWrong);
+
+    // Off again: with the password, with the code on the label, or with none.
+    for code in [Some("口令口令"), Some(CODE), None] {
+        world.cloud.decrypt(&alice, SERIAL, code).await.unwrap();
+        world.verify(&world.cloud.standing_address(&alice, &channel, ask(None)).await.unwrap()).unwrap();
+        world.cloud.encrypt(&alice, SERIAL).await.unwrap();
+    }
+    assert_err!(world.cloud.decrypt(&alice, SERIAL, Some(WRONG)).await, Error::VerifyCodeWrong);
+}
+
+#[tokio::test]
+async fn what_an_account_set_does_not_outlive_its_binding() {
+    let world = World::new().await;
+    let (alice, bob) = (world.somebody().await, world.somebody().await);
+    let (_writer, _) = world.bound(&alice, SERIAL).await;
+    world.cloud.encrypt(&alice, SERIAL).await.unwrap();
+    world.cloud.change_password(&alice, SERIAL, CODE, "secret").await.unwrap();
+    world.cloud.set_defence(&alice, SERIAL, 16).await.unwrap();
+    assert_err!(world.cloud.set_defence(&alice, SERIAL, 16).await, Error::DefenceUnchanged);
+    assert_err!(world.cloud.set_defence(&alice, SERIAL, 2).await, Error::InvalidArgument { field: "isDefence" });
+    assert_eq!(world.cloud.device(&alice, SERIAL).await.unwrap().defence, 16);
+    for foreign in [
+        world.cloud.encrypt(&bob, SERIAL).await,
+        world.cloud.decrypt(&bob, SERIAL, Some("secret")).await,
+        world.cloud.change_password(&bob, SERIAL, "secret", "mine").await,
+        world.cloud.set_defence(&bob, SERIAL, 0).await,
+    ] {
+        assert_err!(foreign, Error::NotOwner);
+    }
+    world.cloud.device_delete(&alice, SERIAL).await.unwrap();
+    world.cloud.device_add(&bob, SERIAL, CODE).await.unwrap();
+    let device = world.cloud.device(&bob, SERIAL).await.unwrap();
+    assert_eq!((device.encrypted, device.defence), (false, 0));
+    world.cloud.change_password(&bob, SERIAL, CODE, "bobs").await.unwrap();
+}
+
+#[tokio::test]
+async fn t24_stream_passwords_cannot_be_tried_out() {
+    let world = World::new().await;
+    let alice = world.somebody().await;
+    let (_writer, channel) = world.bound(&alice, SERIAL).await;
+    world.cloud.encrypt(&alice, SERIAL).await.unwrap();
+    let try_code = async |code| world.cloud.live_address(&alice, &channel, with_code(code)).await.map(drop);
+    // Who has it may use it as often as they like, and to ask without one is no guess.
+    for _ in 0..50 {
+        try_code(CODE).await.unwrap();
+        assert_err!(world.cloud.live_address(&alice, &channel, ask(None)).await, Error::Encrypted);
+    }
+    for _ in 0..4 {
+        assert_err!(try_code(WRONG).await, Error::Encrypted);
+    }
+    // Counted together, by whichever way it is tried.
+    assert_err!(world.cloud.change_password(&alice, SERIAL, WRONG, "x").await, Error::VerifyCodeWrong);
+    assert_err!(try_code(CODE).await, Error::RateLimited);
+    assert_err!(world.cloud.decrypt(&alice, SERIAL, Some(CODE)).await, Error::RateLimited);
+    world.pass(10 * MINUTE);
+    try_code(CODE).await.unwrap();
+}
+
+#[tokio::test]
+async fn t28_stream_passwords_are_sealed() {
+    let world = World::new().await;
+    let alice = world.somebody().await;
+    let (_writer, channel) = world.bound(&alice, SERIAL).await;
+    world.cloud.change_password(&alice, SERIAL, CODE, "hunter2hunt").await.unwrap();
+    assert!(!format!("{:?}", with_code("hunter2hunt")).contains("hunter2"));
+    drop(channel);
+    world.cloud.shutdown().await;
+    for entry in std::fs::read_dir(world.folder.path()).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_file() {
+            let bytes = std::fs::read(&entry).unwrap();
+            assert!(!bytes.windows(7).any(|window| window == b"hunter2"), "{entry:?}");
+        }
+    }
+}
+
+// Pictures.
+
+#[tokio::test]
+async fn t20_a_picture_opens_for_two_hours_and_opens_nothing_else() {
+    let mut world = World::new().await;
+    let alice = world.somebody().await;
+    let (_writer, channel) = world.bound(&alice, SERIAL).await;
+    world.drive(SERIAL, Obedient::default()).await;
+    let picture = world.cloud.capture(&alice, &channel).await.unwrap();
+    assert_eq!(picture.path, format!("/v3/picture/{SERIAL}_1.jpg"));
+    assert_eq!(picture.expires_at, UnixMillis((START.as_secs() + 7200) * 1000));
+    assert_eq!(world.fetch(&picture).await.unwrap(), JPEG);
+
+    // One byte changed is another address.
+    for at in 0..picture.path.len() {
+        let changed = SignedAddress { path: spoiled(&picture.path, at), ..picture.clone() };
+        assert_err!(world.fetch(&changed).await, Error::GrantInvalid);
+    }
+    for at in 0..picture.query.len() {
+        let changed = SignedAddress { query: spoiled(&picture.query, at), ..picture.clone() };
+        assert_err!(world.fetch(&changed).await, Error::GrantInvalid);
+    }
+    // What is signed for one thing opens no other.
+    let live = world.cloud.standing_address(&alice, &channel, ask(None)).await.unwrap();
+    let phrase = world.cloud.voices(&alice, Phrases::Platform, None).await.unwrap().remove(0).address;
+    let all = [&picture, &live, &phrase];
+    for (path, query) in all.iter().flat_map(|path| all.iter().map(move |query| (path, query))) {
+        let same = std::ptr::eq(*path, *query);
+        let is_live = std::ptr::eq(*path, &live);
+        assert_eq!(world.cloud.verify_file(&path.path, &query.query).is_ok(), same && !is_live, "{path:?}");
+        assert_eq!(world.cloud.verify_play(&path.path, &query.query).is_ok(), same && is_live, "{path:?}");
+    }
+
+    world.reopen().await;
+    assert_eq!(world.fetch(&picture).await.unwrap(), JPEG);
+    world.set(picture.expires_at - MS);
+    assert_eq!(world.fetch(&picture).await.unwrap(), JPEG);
+    world.set(picture.expires_at);
+    assert_err!(world.fetch(&picture).await, Error::GrantInvalid);
+    // Swept at start and each hour.
+    let folder = world.folder.path().join("pictures");
+    std::fs::write(folder.join("half.new"), b"x").unwrap();
+    world.set(START + Duration::from_secs(7200) + MS);
+    world.reopen().await;
+    until("the sweep", async || std::fs::read_dir(&folder).unwrap().count() == 0).await;
+}
+
+#[tokio::test]
+async fn t22_pictures_end_with_what_takes_addresses_back() {
+    let world = World::new().await;
+    let alice = world.somebody().await;
+    let (_writer, channel) = world.bound(&alice, SERIAL).await;
+    world.drive(SERIAL, Obedient::default()).await;
+    let picture = world.cloud.capture(&alice, &channel).await.unwrap();
+    world.cloud.encrypt(&alice, SERIAL).await.unwrap();
+    assert_err!(world.fetch(&picture).await, Error::GrantInvalid);
+    let picture = world.cloud.capture(&alice, &channel).await.unwrap();
+    world.fetch(&picture).await.unwrap();
+    world.cloud.device_delete(&alice, SERIAL).await.unwrap();
+    assert_err!(world.fetch(&picture).await, Error::GrantInvalid);
+    assert_err!(world.cloud.capture(&alice, &channel).await, Error::NotOwner);
+}
+
+#[tokio::test]
+async fn an_account_keeps_a_thousand_pictures_and_does_not_push_out_others() {
+    let world = World::new().await;
+    let (alice, bob) = (world.somebody().await, world.somebody().await);
+    let (_writer, channel) = world.bound(&alice, SERIAL).await;
+    let (_other, bobs) = world.bound(&bob, OTHER).await;
+    for serial in [SERIAL, OTHER] {
+        world.drive(serial, Obedient::default()).await;
+    }
+    let kept = world.cloud.capture(&bob, &bobs).await.unwrap();
+    let first = world.cloud.capture(&alice, &channel).await.unwrap();
+    let second = world.cloud.capture(&alice, &channel).await.unwrap();
+    for _ in 2..1000 {
+        world.cloud.capture(&alice, &channel).await.unwrap();
+    }
+    world.fetch(&first).await.unwrap();
+    world.cloud.capture(&alice, &channel).await.unwrap();
+    assert_err!(world.fetch(&first).await, Error::GrantInvalid);
+    world.fetch(&second).await.unwrap();
+    world.fetch(&kept).await.unwrap();
+    assert_eq!(std::fs::read_dir(world.folder.path().join("pictures")).unwrap().count(), 1001);
+}
+
+#[tokio::test]
+async fn a_capture_fails_as_the_device_did_when_its_stream_shows_nothing_either() {
+    let world = World::new().await;
+    let alice = world.somebody().await;
+    let (mut writer, channel) = world.bound(&alice, SERIAL).await;
+    // Sound only, with the frames that would start a viewer.
+    let codec = CodecParameters::G711(G711Parameters { law: G711Law::A, sample_rate: 8000, channels: 1 });
+    writer.set_tracks(vec![Track { id: TrackId::AUDIO, codec, clock_rate: 8000 }]);
+    let wall = UnixMicros(0);
+    let frame = Frame { track: TrackId::AUDIO, dts: Ticks(0), cts: 0, wall, key: true, data: vec![0; 160].into() };
+    writer.write(frame).unwrap();
+
+    let refused = DriverError::Refused { step: "snapshot", cause: "no".into() };
+    world.drive(SERIAL, Obedient { no_snapshot: Some(refused.clone()), ..Obedient::default() }).await;
+    match world.cloud.capture(&alice, &channel).await {
+        Err(Error::Refused(why)) => assert_eq!(why, refused),
+        other => panic!("{other:?}"),
+    }
+    world.drive(SERIAL, Obedient { no_snapshot: Some(DriverError::Unsupported), ..Obedient::default() }).await;
+    assert_err!(world.cloud.capture(&alice, &channel).await, Error::NoPicture { step: "video", .. });
+}
+
+// Voice.
+
+#[tokio::test]
+async fn a_phrase_is_kept_heard_spoken_renamed_and_forgotten() {
+    let mut world = World::new().await;
+    let alice = world.somebody().await;
+    let (_writer, channel) = world.bound(&alice, SERIAL).await;
+    let camera = Obedient::default();
+    world.drive(SERIAL, camera.clone()).await;
+    let gate = world.cloud.voice_upload(&alice, sound(2), None, "C:\\gate.wav", false).await.unwrap();
+    assert_eq!((gate.name.as_str(), gate.duration_s), ("gate", 2));
+    assert!(gate.address.path.starts_with("/v3/voice/") && gate.address.path.ends_with(".wav"));
+    // Kept as it was heard, at 16 kHz.
+    assert_eq!(world.fetch(&gate.address).await.unwrap(), sound(2));
+
+    let url = |address: &SignedAddress| format!("https://any.example:8443{}?{}", address.path, address.query);
+    world.cloud.voice_send(&alice, &channel, &url(&gate.address)).await.unwrap();
+    until("the sound", async || camera.spoken().len() == 1).await;
+    assert_eq!((camera.spoken()[0].samples.len(), camera.spoken()[0].sample_rate), (32_000, 16_000));
+
+    assert_err!(world.cloud.voice_upload(&alice, sound(1), Some("gate"), "", false).await, Error::VoiceRefused(_));
+    let louder = world.cloud.voice_upload(&alice, sound(1), Some("gate"), "", true).await.unwrap();
+    assert_err!(world.fetch(&gate.address).await, Error::GrantInvalid);
+    world.cloud.voice_rename(&alice, "gate", "门口").await.unwrap();
+    assert_err!(world.cloud.voice_rename(&alice, "gate", "x").await, Error::VoiceRefused(_));
+    let names = async |whose, name| {
+        let phrases = world.cloud.voices(&alice, whose, name).await.unwrap();
+        phrases.into_iter().map(|phrase| phrase.name).collect::<Vec<_>>()
+    };
+    assert_eq!(names(Phrases::Own, None).await, ["门口"]);
+    assert_eq!(names(Phrases::Platform, None).await.len(), 7);
+    assert_eq!(names(Phrases::All, None).await.len(), 8);
+    assert_eq!(names(Phrases::All, Some("门口")).await, ["门口", "快递请放在门口"], "the very name comes first");
+
+    // After a restart the file is there, and what no row names is not.
+    let stray = world.folder.path().join("voices").join("stray.wav");
+    std::fs::write(&stray, b"x").unwrap();
+    world.reopen().await;
+    assert!(!stray.exists());
+    assert_eq!(world.fetch(&louder.address).await.unwrap(), sound(1));
+    world.cloud.voice_delete(&alice, "门口").await.unwrap();
+    assert_err!(world.cloud.voice_delete(&alice, "门口").await, Error::VoiceRefused(_));
+    assert_err!(world.fetch(&louder.address).await, Error::GrantInvalid);
+    assert_eq!(std::fs::read_dir(world.folder.path().join("voices")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn t26_only_what_was_given_out_here_to_the_caller_is_spoken() {
+    let world = World::new().await;
+    let (alice, bob) = (world.somebody().await, world.somebody().await);
+    let (_writer, channel) = world.bound(&alice, SERIAL).await;
+    let camera = Obedient::default();
+    world.drive(SERIAL, camera.clone()).await;
+    let bobs = world.cloud.voice_upload(&bob, sound(1), Some("bobs"), "", false).await.unwrap().address;
+    let platform = world.cloud.voices(&bob, Phrases::Platform, None).await.unwrap().remove(0).address;
+    let picture = world.cloud.capture(&alice, &channel).await.unwrap();
+    let url = |address: &SignedAddress| format!("http://here{}?{}", address.path, address.query);
+    let refused = [
+        url(&bobs),
+        url(&picture),
+        url(&platform).replace("&t=", "&t=0"),
+        url(&platform).replace("/v3/voice/", "/v3/voice/../voice/x"),
+        "http://169.254.169.254/latest/meta-data".into(),
+        "file:///etc/passwd".into(),
+        "https://voice.example/a.mp3?expire=1&id=2&t=3&ev=100".into(),
+        platform.path.clone(),
+        "constructor".into(),
+    ];
+    for url in refused {
+        let answer = world.cloud.voice_send(&alice, &channel, &url).await;
+        assert!(matches!(answer, Err(Error::InvalidArgument { field: "fileUrl" })), "{url}: {answer:?}");
+    }
+    // The platform's are everybody's, whoever was given the address.
+    world.cloud.voice_send(&alice, &channel, &url(&platform)).await.unwrap();
+    world.pass(DAY + Duration::from_secs(1));
+    let expired = world.cloud.voice_send(&alice, &channel, &url(&platform)).await;
+    assert_err!(expired, Error::InvalidArgument { field: "fileUrl" });
+    until("the sound", async || camera.spoken().len() == 1).await;
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_spoken_is_refused_when_it_comes() {
+    let world = World::new().await;
+    let alice = world.somebody().await;
+    let upload = async |file: Bytes, name: &str| world.cloud.voice_upload(&alice, file, Some(name), "", false).await;
+    let why = async |file: Bytes| match upload(file, "x").await {
+        Err(Error::VoiceRefused(why)) => why,
+        other => panic!("{other:?}"),
+    };
+    assert!(why(sound(61)).await.contains("longer"));
+    assert!(why(vec![0; 5_000_001].into()).await.contains("larger"));
+    assert!(why(Bytes::from_static(b"<html>")).await.contains("MP3"));
+    assert!(!why(sound(0)).await.is_empty());
+    for name in ["", " ", "<b>", "a/b", &"很".repeat(51)] {
+        assert_err!(upload(sound(1), name).await, Error::InvalidArgument { field: "voiceName" });
+    }
+    for n in 0..100 {
+        upload(sound(1), &format!("{n}{}", "很".repeat(47))).await.unwrap();
+    }
+    assert_err!(upload(sound(1), "one more").await, Error::VoicesFull);
+    world.cloud.voice_upload(&alice, sound(1), Some(&format!("0{}", "很".repeat(47))), "", true).await.unwrap();
 }

@@ -176,6 +176,10 @@ settings! {
         allow: Vec<Host> = Vec::new();
         /// Interface address to search for cameras from; "auto": the system's choice.
         discovery_interface: Auto<Ipv4Addr> = Auto::Auto;
+        /// Seconds after which a turning camera is stopped when no ptz/stop comes.
+        ptz_watchdog_s: u32 = 30;
+        /// Turn a device's encryption off only with its verification code. Without, its owner may leave it out.
+        decrypt_needs_code: bool = false;
     }
     /// What is written to standard error.
     log: Log {
@@ -485,6 +489,7 @@ impl Loaded {
             ((16..=1_000_000).contains(&c.http.connections_max), "http", "connections_max", "must be 16 to 1000000"),
             ((16..=1_000_000).contains(&c.rtmp.connections_max), "rtmp", "connections_max", "must be 16 to 1000000"),
             (c.media.merge_ms.fixed().is_none_or(|ms| *ms <= 1_000), "media", "merge_ms", "must be 0 to 1000"),
+            ((1..=3_600).contains(&c.device.ptz_watchdog_s), "device", "ptz_watchdog_s", "must be 1 to 3600"),
             (c.media.linger_s <= 86_400, "media", "linger_s", "must be 0 to 86400"),
             (
                 (1_000..=60_000).contains(&c.media.start_timeout_ms),

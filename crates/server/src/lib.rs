@@ -5,6 +5,7 @@ pub mod api;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod files;
 pub mod gateway;
 pub mod http;
 pub mod listener;

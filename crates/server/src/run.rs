@@ -37,7 +37,7 @@ use crate::http::Http;
 use crate::listener::Listener;
 use crate::ready::Ready;
 use crate::tls::{Certificate, Pair, install_provider, self_signed};
-use crate::{api, logging, pages, trial};
+use crate::{api, files, logging, pages, trial};
 
 /// All of shutdown takes at most this long.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -158,6 +158,7 @@ impl Server {
                 ring: RingLimits { bytes_max: config.media.ring_bytes_max, duration_ms: config.media.ring_ms.into() },
             },
             allow,
+            ptz_watchdog: Duration::from_secs(config.device.ptz_watchdog_s.into()),
             clock: Clock::system(),
         })
         .await
@@ -251,6 +252,7 @@ impl Server {
 fn router(app: Arc<App>) -> Router {
     api::routes(app.clone())
         .merge(flv::routes(app.gateway.clone()))
+        .merge(files::routes(app))
         .route("/", get(pages::home))
         .route("/m", get(pages::mobile_root))
         .route("/m/", get(pages::mobile_index))

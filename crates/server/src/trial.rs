@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use camera::{Camera, Config};
-use cloud::{Attach, Attached, Caller, Error, LiveAsk};
+use cloud::{Attach, Attached, Caller, Error, LiveAsk, SignedAddress};
 use device::{AllowedHost, DriverKind, Login, Quality};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -124,12 +124,16 @@ pub async fn set_up(app: &App, cameras: &[Camera], reached: &Reached, ready: &mu
     }
     let first = devices.first().context("a trial has cameras")?;
     let channel = app.cloud.channel(&caller, &first.serial, 1).await?;
-    let address = app.cloud.live_address(&caller, &channel, LiveAsk { quality: Quality::Main, expire_s: None }).await?;
-    let (path, query) = (&address.path, &address.query);
-    let live = vec![
-        format!("{}{path}?{query}", app.addresses.rtmp(reached)),
-        format!("{}{path}.flv?{query}", app.addresses.http(reached)),
-    ];
+    let ask = LiveAsk { quality: Quality::Main, expire_s: None, code: None };
+    let live = match app.cloud.live_address(&caller, &channel, ask).await {
+        Ok(SignedAddress { path, query, .. }) => vec![
+            format!("{}{path}?{query}", app.addresses.rtmp(reached)),
+            format!("{}{path}.flv?{query}", app.addresses.http(reached)),
+        ],
+        // A visitor of an earlier run tried that.
+        Err(Error::Encrypted) => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
     ready.page =
         format!("{}#/pages/live/live?accessToken={access_token}&deviceSerial={}&channelNo=1", ready.page, first.serial);
     ready.trial = Some(Trial { app_key: made.app_key, app_secret: made.app_secret, access_token, devices, live });

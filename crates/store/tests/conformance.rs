@@ -313,7 +313,11 @@ async fn voices(store: MetaStore) {
         assert!(matches!(store.insert_voice(refused, false).await, Err(Error::Conflict)), "{refused:?}");
     }
     assert!(matches!(store.insert_voice(&voice("3", ANNA, "门口"), true).await, Err(Error::Conflict)));
-    assert_eq!(store.voices(ANNA).await.unwrap(), [gate.clone()], "what was to be replaced is still there");
+    assert_eq!(
+        store.voices(ANNA).await.unwrap(),
+        std::slice::from_ref(&gate),
+        "what was to be replaced is still there"
+    );
     store.insert_voice(&gate2, true).await.unwrap();
     let yard = VoiceRow { created_at: at(-1), ..voice("5", ANNA, "yard") };
     store.insert_voice(&yard, true).await.unwrap();

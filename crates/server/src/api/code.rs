@@ -5,6 +5,7 @@
 //! upstream's code can be passed on with its words.
 
 use cloud::Error;
+use device::Limit;
 
 use crate::config::Language;
 
@@ -33,11 +34,17 @@ pub fn text(code: u32, language: Language) -> &'static str {
     }
 }
 
-/// Which of two codes an error has: the address family tells a missing channel otherwise.
+/// Endpoints that tell some errors in a way of their own; see [`in_family`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     /// `live/address/…` and what else makes addresses.
     Address,
+    /// `device/ptz/start`, `stop` and `device/preset/…`.
+    Ptz,
+    /// `device/capture`.
+    Capture,
+    /// `voice/…`.
+    Voice,
     /// All others.
     Control,
 }
@@ -45,7 +52,7 @@ pub enum Family {
 /// What the outside is told of an error of the product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Public {
-    /// Code of the Open API.
+    /// Code of the Open API, but for what [`in_family`] has.
     pub code: u32,
     /// Name in the native API.
     pub name: &'static str,
@@ -53,17 +60,26 @@ pub struct Public {
     pub status: u16,
 }
 
-impl Public {
-    /// The code in one family.
-    pub fn in_family(self, family: Family) -> u32 {
-        if self.code == 20032 && family == Family::Address { 20001 } else { self.code }
+/// The code of an error in a family of endpoints: that of [`of`], unless the platform imitated has
+/// another there.
+pub fn in_family(error: &Error, family: Family) -> u32 {
+    match (family, error) {
+        (Family::Address | Family::Voice, Error::ChannelNotFound) => 20001,
+        (Family::Ptz, Error::Refused(_)) => 60006,
+        (Family::Capture, Error::Refused(_) | Error::NoPicture { .. }) => 60017,
+        (Family::Voice, Error::Unsupported) => 20015,
+        (Family::Voice, Error::Refused(_) | Error::Device(_) | Error::SpeakerBusy) => 111012,
+        _ => of(error).code,
     }
 }
 
-/// The parameter an error is about.
-pub fn parameter(error: &Error) -> Option<&'static str> {
+/// What a caller is told beside the text of the code: the parameter an error is about, or why.
+pub fn detail(error: &Error) -> Option<&str> {
     match error {
         Error::InvalidArgument { field } => Some(field),
+        // Clients look for this word before they ask for the code.
+        Error::Encrypted => Some("parameter code is empty or wrong"),
+        Error::VoiceRefused(why) => Some(why),
         _ => None,
     }
 }
@@ -84,13 +100,31 @@ pub fn of(error: &Error) -> Public {
         Error::DeviceTimeout => (20008, 504, "DeviceTimeout"),
         Error::NoPicture { .. } => (20008, 504, "NoPicture"),
         Error::Device(_) => (20006, 502, "DeviceUnreachable"),
+        Error::Refused(_) => (60012, 502, "DeviceRefused"),
         Error::VerifyCodeWrong => (20010, 403, "VerifyCodeWrong"),
         Error::OwnedByOther => (20013, 409, "OwnedByOther"),
         Error::AlreadyYours => (20017, 409, "AlreadyYours"),
         Error::NotOwner => (20018, 404, "NotOwner"),
         Error::SerialTaken => (20012, 409, "SerialTaken"),
         Error::SerialMalformed => (20014, 400, "SerialMalformed"),
-        Error::Unsupported => (20015, 501, "Unsupported"),
+        Error::Unsupported => (COMMAND_UNSUPPORTED, 501, "Unsupported"),
+        Error::PtzUnsupported => (60000, 501, "PtzUnsupported"),
+        Error::AtLimit(Limit::Up) => (60002, 409, "AtUpperLimit"),
+        Error::AtLimit(Limit::Down) => (60003, 409, "AtLowerLimit"),
+        Error::AtLimit(Limit::Left) => (60004, 409, "AtLeftLimit"),
+        Error::AtLimit(Limit::Right) => (60005, 409, "AtRightLimit"),
+        Error::PresetsFull => (60007, 409, "PresetsFull"),
+        Error::PresetReached => (60010, 409, "PresetReached"),
+        Error::PresetUnknown => (60011, 404, "PresetUnknown"),
+        Error::NotEncrypted => (60016, 409, "NotEncrypted"),
+        Error::Encrypted => (60019, 403, "Encrypted"),
+        Error::AlreadyEncrypted => (60019, 409, "AlreadyEncrypted"),
+        Error::DefenceUnchanged => (60021, 409, "DefenceUnchanged"),
+        Error::SwitchUnchanged => (60022, 409, "SwitchUnchanged"),
+        Error::Masked => (60026, 409, "Masked"),
+        Error::SpeakerBusy => (60029, 409, "SpeakerBusy"),
+        Error::VoicesFull => (111000, 409, "VoicesFull"),
+        Error::VoiceRefused(_) => (111001, 400, "VoiceRefused"),
         Error::GrantInvalid => (10002, 404, "GrantInvalid"),
         Error::Internal(_) => (INTERNAL, 500, "Internal"),
     };
@@ -266,7 +300,7 @@ pub static TEXTS: &[Text] = &[
     Text(60016, "encryption is not on", "加密未开启，无须关闭"),
     Text(60017, "capture failed", "设备抓图失败"),
     Text(60018, "upgrade failed", "设备升级失败"),
-    Text(60019, "device is encrypted", "加密已开启"),
+    Text(60019, "device encryption is on", "加密已开启"),
     Text(60020, "command is not supported", "不支持该命令"),
     Text(60021, "already in this defence state", "已是当前布撤防状态"),
     Text(60022, "already in this switch state", "已是当前开关状态"),

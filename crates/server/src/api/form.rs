@@ -5,10 +5,12 @@
 //! headers; later sources override earlier ones. An empty value is an absent one, the last of several
 //! equal names wins (players page by appending a second `startTime`), and what nobody asks for is ignored.
 //!
-//! Pure and without the rest of the server, so that it can be fuzzed alone. Uploaded files are skipped.
+//! Pure and without the rest of the server, so that it can be fuzzed alone. Of uploaded files it says
+//! where in the body they lie.
 //! Sources: WHATWG URL §5.1 (urlencoded), RFC 7578 and RFC 2046 §5.1 (multipart), RFC 8259 (JSON).
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// Parameters of one request. Far above what any client sends; more is refused.
 const PARAMETERS_MAX: usize = 256;
@@ -58,10 +60,20 @@ pub struct Source<'a> {
     pub headers: &'a [(&'a str, &'a str)],
 }
 
-/// The parameters of one request; never an empty value.
+/// A file in a multipart body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// What its sender calls it; may be empty, and may say anything.
+    pub file_name: String,
+    /// Where its bytes lie in the body.
+    pub range: Range<usize>,
+}
+
+/// The parameters of one request; never an empty value, and never an empty file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Form {
     values: HashMap<String, String>,
+    files: HashMap<String, File>,
 }
 
 impl Form {
@@ -89,6 +101,16 @@ impl Form {
         self.values.get(name).map(String::as_str)
     }
 
+    /// The file of this name; `None` when it was not sent or was empty.
+    pub fn file(&self, name: &str) -> Option<&File> {
+        self.files.get(name)
+    }
+
+    /// Names and files, in no order.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &File)> {
+        self.files.iter().map(|(name, file)| (name.as_str(), file))
+    }
+
     /// Names and values, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()))
@@ -105,6 +127,16 @@ impl Form {
             return Err(FormError::TooMany);
         }
         self.values.insert(name.to_owned(), value.to_owned());
+        Ok(())
+    }
+
+    fn add_file(&mut self, name: String, file: File) -> Result<(), FormError> {
+        if name.len() > NAME_BYTES_MAX {
+            return Err(FormError::NameTooLong);
+        }
+        if !file.range.is_empty() {
+            self.files.insert(name, file);
+        }
         Ok(())
     }
 
@@ -154,9 +186,14 @@ impl Form {
             // Keeps the second line end, which is the delimiter's when the value is empty.
             rest = &rest[header_end + 2..];
             let value_end = find(rest, &inner).ok_or(FormError::BrokenPart)?;
-            if let Some(name) = field_name(&header) {
-                let value = rest.get(2..value_end).unwrap_or_default();
-                self.add(&name, &String::from_utf8_lossy(value))?;
+            let value = rest.get(2..value_end).unwrap_or_default();
+            match Part::read(&header) {
+                Some(Part { name, file_name: None }) => self.add(&name, &String::from_utf8_lossy(value))?,
+                Some(Part { name, file_name: Some(file_name) }) => {
+                    let start = body.len() - rest.len() + 2;
+                    self.add_file(name, File { file_name, range: start..start + value.len() })?;
+                }
+                None => {}
             }
             rest = &rest[value_end + inner.len()..];
         }
@@ -206,23 +243,40 @@ fn first_line_boundary(body: &[u8]) -> Option<&[u8]> {
     (end > 0).then(|| &after[..end])
 }
 
-/// The name of a form field; `None` for files and for parts that are not form data (RFC 7578 §4.2).
-fn field_name(header: &str) -> Option<String> {
-    let disposition = header.split("\r\n").find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.trim().eq_ignore_ascii_case("content-disposition").then_some(value)
-    })?;
-    let mut name = None;
-    // The first piece is the disposition itself. A quoted name with a semicolon in it is nobody's here.
-    for parameter in disposition.split(';').skip(1) {
-        let Some((key, value)) = parameter.split_once('=') else { continue };
-        match key.trim().to_ascii_lowercase().as_str() {
-            "name" => name = Some(value.trim().trim_matches('"').to_owned()),
-            "filename" | "filename*" => return None,
-            _ => {}
+/// What the header of a part says (RFC 7578 §4.2).
+struct Part {
+    name: String,
+    /// There for files only.
+    file_name: Option<String>,
+}
+
+impl Part {
+    /// `None` for parts that are not form data. A part is a file when it has a file name, or no text
+    /// for its type: some clients send sound without a name.
+    fn read(header: &str) -> Option<Part> {
+        let field = |wanted: &str| {
+            header.split("\r\n").find_map(|line| {
+                let (name, value) = line.split_once(':')?;
+                name.trim().eq_ignore_ascii_case(wanted).then_some(value.trim())
+            })
+        };
+        let (mut name, mut file_name) = (None, None);
+        // The first piece is the disposition itself. A quoted name with a semicolon in it is nobody's here.
+        for parameter in field("content-disposition")?.split(';').skip(1) {
+            let Some((key, value)) = parameter.split_once('=') else { continue };
+            let value = || value.trim().trim_matches('"').to_owned();
+            match key.trim().to_ascii_lowercase().as_str() {
+                "name" => name = Some(value()),
+                "filename" => file_name = Some(value()),
+                // RFC 5987; a plain name that came with it is as good.
+                "filename*" if file_name.is_none() => file_name = Some(String::new()),
+                _ => {}
+            }
         }
+        let kind = field("content-type").unwrap_or("text/plain").to_ascii_lowercase();
+        let sound = kind.starts_with("audio/") || kind.starts_with("video/") || kind == "application/octet-stream";
+        Some(Part { name: name?, file_name: file_name.or_else(|| sound.then(String::new)) })
     }
-    name
 }
 
 /// Where `needle` first stands in `haystack`.

@@ -21,7 +21,8 @@ use axum::body::{Body, to_bytes};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use cloud::{Caller, Cloud};
+use bytes::Bytes;
+use cloud::{Caller, Cloud, SignedAddress, VOICE_BYTES_MAX};
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE,
     ACCESS_CONTROL_REQUEST_HEADERS, ALLOW, CONTENT_TYPE, HOST,
@@ -40,6 +41,12 @@ use reply::{Envelope, Failure, Page, Reply};
 
 /// A request's body must have arrived after this.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A voice file must have arrived after this: 5 MB at 1.3 Mbit/s.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a form may have beside its file.
+const UPLOAD_FORM_BYTES: usize = 64 << 10;
 
 /// Pages of `device/list`; documented.
 const PAGES_MAX: u32 = 400;
@@ -91,7 +98,9 @@ pub struct Route {
     pub access: Access,
     /// Whether it only reads, so that GET may be allowed.
     pub reads: bool,
-    /// Which of two codes some errors get.
+    /// Whether a voice file comes with it, `voiceFile`, so that its body may be large.
+    pub uploads: bool,
+    /// How some errors are told.
     pub family: Family,
     /// Parameters of a call that works, besides the token and the serial.
     pub example: &'static [(&'static str, &'static str)],
@@ -102,6 +111,7 @@ pub struct Route {
 /// One request, read.
 pub struct Ask {
     form: Form,
+    body: Bytes,
     /// How the client reached us, for the addresses it is given.
     pub reached: Reached,
     /// For texts that are part of the data.
@@ -122,6 +132,15 @@ impl Ask {
         self.form.get(name)
     }
 
+    /// A required file: its bytes and the name its sender gives it, which may be empty.
+    ///
+    /// # Errors
+    /// [`Failure::Parameter`] when it did not come.
+    pub fn file(&self, name: &'static str) -> Result<(Bytes, &str), Failure> {
+        let file = self.form.file(name).ok_or(Failure::Parameter(name))?;
+        Ok((self.body.slice(file.range.clone()), &file.file_name))
+    }
+
     /// An optional whole number; clients write it with spaces around it and as `1.0` too.
     ///
     /// # Errors
@@ -132,6 +151,14 @@ impl Ask {
         let whole =
             text.split_once('.').map_or(Some(text), |(whole, rest)| rest.bytes().all(|b| b == b'0').then_some(whole));
         whole.and_then(|text| text.parse().ok()).map(Some).ok_or(Failure::Parameter(name))
+    }
+
+    /// A required whole number.
+    ///
+    /// # Errors
+    /// [`Failure::Parameter`] when it is absent, not a number or does not fit.
+    pub fn required_number<T: FromStr>(&self, name: &'static str) -> Result<T, Failure> {
+        self.number(name)?.ok_or(Failure::Parameter(name))
     }
 
     /// An optional truth value: `true`, `false` in any case, or `1`, `0`.
@@ -175,6 +202,11 @@ impl App {
     pub async fn caller(&self, ask: &Ask) -> Result<Caller, Failure> {
         Ok(self.cloud.caller(ask.text("accessToken")?.trim()).await?)
     }
+
+    /// Where whoever asks fetches a file.
+    pub fn file_url(&self, ask: &Ask, file: &SignedAddress) -> String {
+        format!("{}{}?{}", self.addresses.http(&ask.reached), file.path, file.query)
+    }
 }
 
 /// The way into the Open API.
@@ -191,9 +223,7 @@ async fn answer(app: &App, request: Request<Body>) -> Response {
     let path = request.uri().path();
     let Some(path) = lapp_path(path) else {
         // Conference, service and route calls of newer clients; none is built yet.
-        let envelope =
-            if path.starts_with("/api/lapp") || !path.starts_with("/api/") { Envelope::Lapp } else { Envelope::Meta };
-        return envelope.wrap(&Err(Failure::Unsupported), Family::Control, language);
+        return Envelope::of(path).wrap(&Err(Failure::Unsupported), Family::Control, language);
     };
     let Some(route) = lapp::ROUTES.iter().find(|route| route.path == path) else {
         return Envelope::Lapp.wrap(&Err(Failure::Unsupported), Family::Control, language);
@@ -203,7 +233,7 @@ async fn answer(app: &App, request: Request<Body>) -> Response {
         let allow = [(ALLOW, HeaderValue::from_static("POST, OPTIONS"))];
         return (StatusCode::METHOD_NOT_ALLOWED, allow, "use POST\n").into_response();
     }
-    let reply = match read(app, request, language).await {
+    let reply = match read(app, route, request, language).await {
         Ok(ask) => (route.run)(app, &ask).await,
         Err(failure) => Err(failure),
     };
@@ -226,20 +256,26 @@ fn lapp_path(path: &str) -> Option<&str> {
 }
 
 /// Reads a request whole.
-async fn read(app: &App, request: Request<Body>, language: Language) -> Result<Ask, Failure> {
+async fn read(app: &App, route: &Route, request: Request<Body>, language: Language) -> Result<Ask, Failure> {
     let (parts, body) = request.into_parts();
     let content_type = parts.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let body = tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, app.config.http.body_bytes_max))
-        .await
-        .map_err(|_| Failure::Parameter("body"))?
-        .map_err(|_| Failure::Parameter("body"))?;
+    let (wait, bytes_max) = match route.uploads {
+        true => (UPLOAD_TIMEOUT, VOICE_BYTES_MAX + UPLOAD_FORM_BYTES),
+        false => (BODY_TIMEOUT, app.config.http.body_bytes_max),
+    };
+    let whole = tokio::time::timeout(wait, to_bytes(body, bytes_max)).await.map_err(|_| Failure::Parameter("body"))?;
+    let body = whole.map_err(|_| match route.uploads {
+        // Said as of a file that just fits into a request, whose size is looked at later.
+        true => cloud::Error::VoiceRefused(av::voice::Error::TooLarge(VOICE_BYTES_MAX).to_string()).into(),
+        false => Failure::Parameter("body"),
+    })?;
     let form = Form::collect(Source {
         query: parts.uri.query().unwrap_or_default(),
         content_type,
         body: &body,
         headers: &[],
     })?;
-    Ok(Ask { form, reached: reached(&parts), language })
+    Ok(Ask { form, body, reached: reached(&parts), language })
 }
 
 /// How a request reached us: by HTTP/2 its authority tells, else the `Host` header.
@@ -262,7 +298,7 @@ fn note(route: &str, failure: &(dyn std::error::Error + 'static), code: u32) {
 
 /// Lets pages of other origins read the answer: players run in them (Fetch standard, CORS protocol).
 /// No cookie is ever looked at, so any origin may.
-fn cross_origin(method: &Method, request: &HeaderMap, response: &mut HeaderMap) {
+pub(crate) fn cross_origin(method: &Method, request: &HeaderMap, response: &mut HeaderMap) {
     response.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     if method != Method::OPTIONS {
         return;

@@ -73,17 +73,17 @@ impl Failure {
         match self {
             Failure::Parameter(_) | Failure::Form(_) => code::PARAMETER,
             Failure::Unsupported => code::COMMAND_UNSUPPORTED,
-            Failure::Product(error) => code::of(error).in_family(family),
+            Failure::Product(error) => code::in_family(error, family),
         }
     }
 
-    /// Its public text: that of the code, with the parameter's name where that helps.
+    /// Its public text: that of the code, and what more helps the caller.
     pub fn text(&self, family: Family, language: Language) -> String {
         let text = code::text(self.code(family), language);
         let detail = match self {
             Failure::Parameter(name) => Some((*name).to_owned()),
             Failure::Form(error) => Some(error.to_string()),
-            Failure::Product(error) => code::parameter(error).map(str::to_owned),
+            Failure::Product(error) => code::detail(error).map(str::to_owned),
             Failure::Unsupported => None,
         };
         detail.map_or_else(|| text.to_owned(), |detail| format!("{text}: {detail}"))
@@ -100,6 +100,41 @@ pub enum Envelope {
     Lapp,
     /// `{"meta":{"code":200,"message":…,"moreInfo":null},"data":…}`: `/api/v3`, `/api/service`.
     Meta,
+    /// `{"result":{"code":"200","msg":…,"data":…}}`: two of `/api/v3`.
+    Result,
+}
+
+/// Families below `/api` that answer like `/api/lapp`.
+const LIKE_LAPP: &[&str] = &["/api/lapp/", "/api/open/"];
+
+/// Endpoints of `/api/v3` that answer like `/api/lapp`.
+#[rustfmt::skip]
+const V3_LIKE_LAPP: &[&str] = &[
+    "device/osd", "device/timing/plan/get", "device/timing/plan/set", "device/alarm/detect/switch/get",
+    "device/alarm/detect/switch/set", "device/pir/set", "device/motion/detect/get", "device/motion/detect/set",
+    "device/detect/config/get", "device/detect/config/set", "device/detect/switch/set", "device/display/mode/get",
+    "device/display/mode/set", "device/battery/work/mode/get", "device/battery/work/mode/set",
+    "device/power/status/get", "device/switchStatus/get", "device/switchStatus/set",
+    "das/device/detect/switch/get", "device/diskCapacity", "device/fillLight/mode", "device/fillLight/switch/set",
+    "device/talkSpeakerVolume", "device/audition", "das/device/3d/zoom",
+];
+
+/// Endpoints of `/api/v3` with [`Envelope::Result`].
+const V3_RESULT: &[&str] = &["device/searchDeviceInfo", "open/device/metadata/channel/status"];
+
+impl Envelope {
+    /// What goes around the answers of a path, built or not.
+    pub fn of(path: &str) -> Envelope {
+        match path.strip_prefix("/api/v3/") {
+            Some(path) if V3_RESULT.contains(&path) => Envelope::Result,
+            Some(path) if V3_LIKE_LAPP.contains(&path) => Envelope::Lapp,
+            Some(_) => Envelope::Meta,
+            None if path.starts_with("/api/") && !LIKE_LAPP.iter().any(|prefix| path.starts_with(prefix)) => {
+                Envelope::Meta
+            }
+            None => Envelope::Lapp,
+        }
+    }
 }
 
 impl Envelope {
@@ -113,6 +148,7 @@ impl Envelope {
         // By hand: data is JSON already, and the order of members is the documented one.
         let mut body = match self {
             Envelope::Lapp => format!(r#"{{"code":"{number}","msg":{text}"#),
+            Envelope::Result => format!(r#"{{"result":{{"code":"{number}","msg":{text}"#),
             Envelope::Meta => format!(r#"{{"meta":{{"code":{number},"message":{text},"moreInfo":null}}"#),
         };
         match reply {
@@ -130,7 +166,7 @@ impl Envelope {
             Err(_) if self == Envelope::Meta => body += &format!(r#","code":"{number}","msg":{text}"#),
             Err(_) => {}
         }
-        body.push('}');
+        body += if self == Envelope::Result { "}}" } else { "}" };
         ([(CONTENT_TYPE, "application/json;charset=UTF-8")], body).into_response()
     }
 }

@@ -49,6 +49,11 @@ impl MetaStore {
             tx.rollback().await?;
             return Ok(false);
         };
+        if after == before {
+            // Right guesses come with every request of some callers; nothing to remember of them.
+            tx.rollback().await?;
+            return Ok(true);
+        }
         query("UPDATE attempt SET wrong = $2, window_start = $3, level = $4, locked_until = $5 WHERE subject = $1")
             .bind(subject)
             .bind(i64::from(after.wrong))

@@ -49,7 +49,7 @@ impl Row<'_> {
             status: u8::from(device.online),
             is_shared: "0",
             pic_url: "",
-            is_encrypt: 0,
+            is_encrypt: u8::from(device.encrypted),
             video_level: 2,
             permission: -1,
             is_add: 1,

@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 
 use cloud::{Channel, Device};
 use serde::Serialize;
+use serde_json::json;
 
+use super::Target;
 use crate::api::reply::{Answer, Page, Reply};
 use crate::api::{App, Ask};
 
-/// Neither privacy mask nor person detector: not supported, in the words of `status/get`.
+/// Not supported, in the words of `status/get`.
 const NOT_SUPPORTED: i32 = -2;
+/// Not known, likewise.
+const UNKNOWN: i32 = -1;
 
 /// `POST device/add`
 pub async fn add(app: &App, ask: &Ask) -> Reply {
@@ -61,8 +65,30 @@ pub async fn status(app: &App, ask: &Ask) -> Reply {
     let channel = ask.number("channel")?.or(ask.number("channelNo")?).unwrap_or(1);
     let caller = app.caller(ask).await?;
     let device = app.cloud.device(&caller, serial).await?;
-    app.cloud.channel(&caller, serial, channel).await?;
-    Ok(Answer::data(&Status::of(&device)))
+    let channel = app.cloud.channel(&caller, serial, channel).await?;
+    let mask = match app.cloud.known_mask(&caller, &channel).await {
+        Err(cloud::Error::Unsupported) => NOT_SUPPORTED,
+        other => other?.map_or(UNKNOWN, i32::from),
+    };
+    Ok(Answer::data(&Status::of(&device, mask)))
+}
+
+/// `POST device/version/info`: no protocol we speak tells of newer firmware.
+pub async fn version(app: &App, ask: &Ask) -> Reply {
+    let serial = ask.text("deviceSerial")?;
+    let caller = app.caller(ask).await?;
+    let version = app.cloud.device(&caller, serial).await?.firmware;
+    let (latest, current) = (&version, &version);
+    Ok(Answer::data(&json!({
+        "latestVersion": latest, "currentVersion": current, "isNeedUpgrade": 0, "isUpgrading": 0,
+    })))
+}
+
+/// `POST device/capture`: `quality` changes nothing, as documented.
+pub async fn capture(app: &App, ask: &Ask) -> Reply {
+    let (caller, channel) = Target::read(ask)?.find(app, ask).await?;
+    let picture = app.cloud.capture(&caller, &channel).await?;
+    Ok(Answer::data(&json!({ "picUrl": app.file_url(ask, &picture) })))
 }
 
 /// `POST device/capacity`: what is absent is not supported.
@@ -110,7 +136,7 @@ impl ListRow<'_> {
             device_name: &device.name,
             device_type: &device.model,
             status: u8::from(device.online),
-            defence: 0,
+            defence: device.defence,
             device_version: &device.firmware,
             add_time: device.added_at.0,
             update_time: device.changed_at.0,
@@ -159,8 +185,8 @@ impl Info<'_> {
             local_name: &device.name,
             model: &device.model,
             status: u8::from(device.online),
-            defence: 0,
-            is_encrypt: 0,
+            defence: device.defence,
+            is_encrypt: u8::from(device.encrypted),
             alarm_sound_mode: 2,
             offline_notify: 0,
             category: CATEGORY,
@@ -208,9 +234,9 @@ struct Status {
 }
 
 impl Status {
-    fn of(device: &Device) -> Status {
+    fn of(device: &Device, mask: i32) -> Status {
         Status {
-            privacy_status: NOT_SUPPORTED,
+            privacy_status: mask,
             pir_status: NOT_SUPPORTED,
             alarm_sound_mode: 2,
             battry_status: -1,
@@ -259,7 +285,7 @@ impl CameraOfDevice<'_> {
             status: i8::from(device.online),
             is_shared: "0",
             pic_url: "",
-            is_encrypt: 0,
+            is_encrypt: u8::from(device.encrypted),
             video_level: 2,
             related_ipc: false,
             permission: -1,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloud::{Caller, Device, LiveAddress, LiveAsk};
+use cloud::{Caller, Device, LiveAsk, SignedAddress};
 use device::Quality;
 use serde::Serialize;
 
@@ -17,6 +17,8 @@ const IN_USE: u8 = 1;
 const NO_EXCEPTION: u8 = 0;
 /// A row's `exception`: the device is off line.
 const EXCEPTION_OFFLINE: u8 = 1;
+/// A row's `exception`: the device is encrypted, and its code was not given.
+const EXCEPTION_ENCRYPTED: u8 = 2;
 /// A row's `exception`: the device was removed.
 const EXCEPTION_REMOVED: u8 = 3;
 /// A row's `exception`: there is no such channel.
@@ -38,6 +40,9 @@ pub async fn address(app: &App, ask: &Ask) -> Reply {
     if asked.h265 {
         // Beside what is signed: it is the player's word about itself and opens nothing.
         url += "&supportH265=1";
+    }
+    if asked.mute {
+        url += "&mute=1";
     }
     let expire_time = local_text(address.expires_at, app.config.node.utc_offset);
     Ok(Answer::data(&Address { id: &address.id, url, expire_time }))
@@ -83,9 +88,11 @@ struct Asked<'a> {
     channel: u16,
     /// A protocol that is documented and not built is told after the token was looked at.
     protocol: Result<Protocol, Failure>,
-    live: LiveAsk,
+    live: LiveAsk<'a>,
     /// The player takes H.265; without it the gateway looks for H.264.
     h265: bool,
+    /// The player wants no sound.
+    mute: bool,
 }
 
 impl Asked<'_> {
@@ -98,7 +105,9 @@ impl Asked<'_> {
         let quality = Quality::from_number(quality).ok_or(Failure::Parameter("quality"))?;
         let expire_s = ask.number("expireTime")?;
         let h265 = ask.flag("supportH265")?.unwrap_or(false);
-        Ok(Asked { serial, channel, protocol, live: LiveAsk { quality, expire_s }, h265 })
+        let mute = ask.flag("mute")?.unwrap_or(false);
+        let code = ask.optional("code");
+        Ok(Asked { serial, channel, protocol, live: LiveAsk { quality, expire_s, code }, h265, mute })
     }
 }
 
@@ -134,8 +143,8 @@ struct Address<'a> {
     expire_time: String,
 }
 
-fn url(app: &App, ask: &Ask, protocol: Protocol, address: &LiveAddress) -> String {
-    let LiveAddress { path, query, .. } = address;
+fn url(app: &App, ask: &Ask, protocol: Protocol, address: &SignedAddress) -> String {
+    let SignedAddress { path, query, .. } = address;
     match protocol {
         Protocol::Rtmp => format!("{}{path}?{query}", app.addresses.rtmp(&ask.reached)),
         Protocol::Flv => format!("{}{path}.flv?{query}", app.addresses.http(&ask.reached)),
@@ -164,7 +173,7 @@ struct SourceRow {
 }
 
 async fn source_row(app: &App, ask: &Ask, caller: &Caller, serial: &str, no: u16, expire_s: Option<u64>) -> SourceRow {
-    let made = source_addresses(app, caller, serial, no, expire_s).await;
+    let made = source_addresses(app, ask, caller, serial, no, expire_s).await;
     let mut row = SourceRow { device_serial: serial.trim().to_uppercase(), channel_no: no, ..SourceRow::default() };
     let code = match made {
         Ok((device, main, sub)) => {
@@ -183,6 +192,7 @@ async fn source_row(app: &App, ask: &Ask, caller: &Caller, serial: &str, no: u16
         }
         Err(error) => {
             row.exception = match error {
+                cloud::Error::Encrypted => EXCEPTION_ENCRYPTED,
                 cloud::Error::DeviceRemoved => EXCEPTION_REMOVED,
                 cloud::Error::NotOwner => EXCEPTION_NOT_BOUND,
                 _ => EXCEPTION_INVALID,
@@ -198,15 +208,19 @@ async fn source_row(app: &App, ask: &Ask, caller: &Caller, serial: &str, no: u16
 /// The addresses of a row, which are filled for a device that is off line too: such lists are kept.
 async fn source_addresses(
     app: &App,
+    ask: &Ask,
     caller: &Caller,
     serial: &str,
     no: u16,
     expire_s: Option<u64>,
-) -> Result<(Device, LiveAddress, LiveAddress), cloud::Error> {
+) -> Result<(Device, SignedAddress, SignedAddress), cloud::Error> {
     let device = app.cloud.device(caller, serial).await?;
     let channel = app.cloud.channel(caller, serial, no).await?;
-    let main = app.cloud.standing_address(caller, &channel, LiveAsk { quality: Quality::Main, expire_s }).await?;
-    let sub = app.cloud.standing_address(caller, &channel, LiveAsk { quality: Quality::Sub, expire_s }).await?;
+    let code = ask.optional("code");
+    let main = LiveAsk { quality: Quality::Main, expire_s, code };
+    let sub = LiveAsk { quality: Quality::Sub, ..main };
+    let main = app.cloud.standing_address(caller, &channel, main).await?;
+    let sub = app.cloud.standing_address(caller, &channel, sub).await?;
     Ok((device, main, sub))
 }
 

@@ -4,60 +4,142 @@
 mod camera;
 mod device;
 mod live;
+mod ptz;
+mod setting;
 mod token;
+mod voice;
+
+use cloud::{Caller, Channel};
 
 use super::code::Family;
-use super::{Access, Route};
+use super::reply::Failure;
+use super::{Access, App, Ask, Route};
+
+/// The channel that a request is about: `deviceSerial` and `channelNo`, 1 when absent.
+struct Target<'a> {
+    serial: &'a str,
+    channel: u16,
+}
+
+impl<'a> Target<'a> {
+    fn read(ask: &'a Ask) -> Result<Target<'a>, Failure> {
+        Ok(Target { serial: ask.text("deviceSerial")?, channel: ask.number("channelNo")?.unwrap_or(1) })
+    }
+
+    /// Who asks, and the channel, which is the caller's.
+    async fn find(&self, app: &App, ask: &Ask) -> Result<(Caller, Channel), Failure> {
+        let caller = app.caller(ask).await?;
+        let channel = app.cloud.channel(&caller, self.serial, self.channel).await?;
+        Ok((caller, channel))
+    }
+}
+
+/// What most routes have; the rows of [`ROUTES`] say what is different.
+const USUAL: Route = Route {
+    path: "",
+    access: Access::Device,
+    reads: false,
+    uploads: false,
+    family: Family::Control,
+    example: &[],
+    run: |_, _| Box::pin(async { Err(Failure::Unsupported) }),
+};
 
 /// Every route of the family. A path that is not here answers that the command is not supported.
 #[rustfmt::skip]
 pub static ROUTES: &[Route] = &[
-    Route { path: "token/get", access: Access::Anyone, reads: false, family: Family::Control,
+    Route { path: "token/get", access: Access::Anyone,
         example: &[("appKey", "{app_key}"), ("appSecret", "{app_secret}")],
-        run: |app, ask| Box::pin(token::get(app, ask)) },
+        run: |app, ask| Box::pin(token::get(app, ask)), ..USUAL },
 
-    Route { path: "device/add", access: Access::Account, reads: false, family: Family::Control,
+    Route { path: "device/add", access: Access::Account,
         example: &[("deviceSerial", "{free_serial}"), ("validateCode", "{free_code}")],
-        run: |app, ask| Box::pin(device::add(app, ask)) },
-    Route { path: "device/delete", access: Access::Device, reads: false, family: Family::Control,
-        example: &[],
-        run: |app, ask| Box::pin(device::delete(app, ask)) },
-    Route { path: "device/name/update", access: Access::Device, reads: false, family: Family::Control,
+        run: |app, ask| Box::pin(device::add(app, ask)), ..USUAL },
+    Route { path: "device/delete",
+        run: |app, ask| Box::pin(device::delete(app, ask)), ..USUAL },
+    Route { path: "device/name/update",
         example: &[("deviceName", "Gate")],
-        run: |app, ask| Box::pin(device::rename(app, ask)) },
-    Route { path: "device/list", access: Access::Account, reads: true, family: Family::Control,
-        example: &[],
-        run: |app, ask| Box::pin(device::list(app, ask)) },
-    Route { path: "device/info", access: Access::Device, reads: true, family: Family::Control,
-        example: &[],
-        run: |app, ask| Box::pin(device::info(app, ask)) },
-    Route { path: "device/status/get", access: Access::Device, reads: true, family: Family::Control,
-        example: &[],
-        run: |app, ask| Box::pin(device::status(app, ask)) },
-    Route { path: "device/capacity", access: Access::Device, reads: true, family: Family::Control,
-        example: &[],
-        run: |app, ask| Box::pin(device::capacity(app, ask)) },
-    Route { path: "device/camera/list", access: Access::Device, reads: true, family: Family::Control,
-        example: &[],
-        run: |app, ask| Box::pin(device::cameras(app, ask)) },
+        run: |app, ask| Box::pin(device::rename(app, ask)), ..USUAL },
+    Route { path: "device/list", access: Access::Account, reads: true,
+        run: |app, ask| Box::pin(device::list(app, ask)), ..USUAL },
+    Route { path: "device/info", reads: true,
+        run: |app, ask| Box::pin(device::info(app, ask)), ..USUAL },
+    Route { path: "device/status/get", reads: true,
+        run: |app, ask| Box::pin(device::status(app, ask)), ..USUAL },
+    Route { path: "device/capacity", reads: true,
+        run: |app, ask| Box::pin(device::capacity(app, ask)), ..USUAL },
+    Route { path: "device/camera/list", reads: true,
+        run: |app, ask| Box::pin(device::cameras(app, ask)), ..USUAL },
+    Route { path: "device/version/info", reads: true,
+        run: |app, ask| Box::pin(device::version(app, ask)), ..USUAL },
+    Route { path: "device/capture", family: Family::Capture,
+        run: |app, ask| Box::pin(device::capture(app, ask)), ..USUAL },
 
-    Route { path: "camera/list", access: Access::Account, reads: true, family: Family::Control,
-        example: &[],
-        run: |app, ask| Box::pin(camera::list(app, ask)) },
-    Route { path: "camera/name/update", access: Access::Device, reads: false, family: Family::Control,
+    Route { path: "device/ptz/start", family: Family::Ptz,
+        example: &[("direction", "0"), ("speed", "1")],
+        run: |app, ask| Box::pin(ptz::start(app, ask)), ..USUAL },
+    Route { path: "device/ptz/stop", family: Family::Ptz,
+        run: |app, ask| Box::pin(ptz::stop(app, ask)), ..USUAL },
+    Route { path: "device/ptz/mirror",
+        example: &[("command", "2")],
+        run: |app, ask| Box::pin(ptz::mirror(app, ask)), ..USUAL },
+    Route { path: "device/preset/add", family: Family::Ptz,
+        run: |app, ask| Box::pin(ptz::preset_add(app, ask)), ..USUAL },
+    Route { path: "device/preset/move", family: Family::Ptz,
+        example: &[("index", "1")],
+        run: |app, ask| Box::pin(ptz::preset_move(app, ask)), ..USUAL },
+    Route { path: "device/preset/clear", family: Family::Ptz,
+        example: &[("index", "1")],
+        run: |app, ask| Box::pin(ptz::preset_clear(app, ask)), ..USUAL },
+
+    Route { path: "device/scene/switch/status", reads: true,
+        run: |app, ask| Box::pin(setting::mask(app, ask)), ..USUAL },
+    Route { path: "device/scene/switch/set",
+        example: &[("enable", "1")],
+        run: |app, ask| Box::pin(setting::set_mask(app, ask)), ..USUAL },
+    Route { path: "device/encrypt/on",
+        run: |app, ask| Box::pin(setting::encrypt(app, ask)), ..USUAL },
+    Route { path: "device/encrypt/off",
+        run: |app, ask| Box::pin(setting::decrypt(app, ask)), ..USUAL },
+    Route { path: "device/password/update",
+        example: &[("oldPassword", "{code}"), ("newPassword", "secret")],
+        run: |app, ask| Box::pin(setting::change_password(app, ask)), ..USUAL },
+    Route { path: "device/defence/set",
+        example: &[("isDefence", "1")],
+        run: |app, ask| Box::pin(setting::set_defence(app, ask)), ..USUAL },
+
+    Route { path: "camera/list", access: Access::Account, reads: true,
+        run: |app, ask| Box::pin(camera::list(app, ask)), ..USUAL },
+    Route { path: "camera/name/update",
         example: &[("name", "Gate")],
-        run: |app, ask| Box::pin(camera::rename(app, ask)) },
+        run: |app, ask| Box::pin(camera::rename(app, ask)), ..USUAL },
 
-    Route { path: "v2/live/address/get", access: Access::Device, reads: true, family: Family::Address,
+    Route { path: "v2/live/address/get", reads: true, family: Family::Address,
         example: &[("protocol", "3")],
-        run: |app, ask| Box::pin(live::address(app, ask)) },
-    Route { path: "v2/live/address/disable", access: Access::Device, reads: false, family: Family::Address,
+        run: |app, ask| Box::pin(live::address(app, ask)), ..USUAL },
+    Route { path: "v2/live/address/disable", family: Family::Address,
         example: &[("urlId", "254708522214232064")],
-        run: |app, ask| Box::pin(live::disable(app, ask)) },
-    Route { path: "live/address/get", access: Access::Device, reads: true, family: Family::Address,
+        run: |app, ask| Box::pin(live::disable(app, ask)), ..USUAL },
+    Route { path: "live/address/get", reads: true, family: Family::Address,
         example: &[("protocol", "3")],
-        run: |app, ask| Box::pin(live::address_v1(app, ask)) },
-    Route { path: "live/address/disable", access: Access::Device, reads: false, family: Family::Address,
-        example: &[],
-        run: |app, ask| Box::pin(live::disable_all(app, ask)) },
+        run: |app, ask| Box::pin(live::address_v1(app, ask)), ..USUAL },
+    Route { path: "live/address/disable", family: Family::Address,
+        run: |app, ask| Box::pin(live::disable_all(app, ask)), ..USUAL },
+
+    Route { path: "voice/query", access: Access::Account, reads: true, family: Family::Voice,
+        run: |app, ask| Box::pin(voice::query(app, ask)), ..USUAL },
+    Route { path: "voice/send", family: Family::Voice,
+        example: &[("fileUrl", "{voice_url}")],
+        run: |app, ask| Box::pin(voice::send(app, ask)), ..USUAL },
+    Route { path: "voice/sendonce", uploads: true, family: Family::Voice,
+        run: |app, ask| Box::pin(voice::send_once(app, ask)), ..USUAL },
+    Route { path: "voice/upload", access: Access::Account, uploads: true, family: Family::Voice,
+        run: |app, ask| Box::pin(voice::upload(app, ask)), ..USUAL },
+    // Our own; nobody has published what the platform calls it.
+    Route { path: "voice/rename", access: Access::Account, family: Family::Voice,
+        example: &[("voiceName", "phrase"), ("newVoiceName", "greeting")],
+        run: |app, ask| Box::pin(voice::rename(app, ask)), ..USUAL },
+    Route { path: "voice/delete", access: Access::Account, family: Family::Voice,
+        example: &[("voiceName", "greeting")],
+        run: |app, ask| Box::pin(voice::delete(app, ask)), ..USUAL },
 ];
