@@ -3,7 +3,7 @@
 use camera::marker::{estimate_view, read_landmarks};
 use camera::scene::View;
 use camera::{Camera, Config, VideoConfig};
-use device::{AllowedHost, ChannelNo, Dialer, Login, OnvifDriver, Velocity};
+use device::{AllowedHost, ChannelNo, Dialer, Driver, Login, OnvifDriver, Velocity};
 use openh264::formats::YUVSource;
 use serde_json::json;
 use tokio::time::{Duration, Instant};
@@ -84,7 +84,7 @@ async fn turning_the_camera_moves_the_decoded_picture_until_stopped_or_at_the_ed
     let login = Login { user: "admin".into(), password: PASSWORD.into() };
     let control = OnvifDriver::new(dialer, &camera.onvif_url(), Some(login)).unwrap();
     let right = Velocity { pan: 0.5, ..Velocity::default() };
-    control.ptz_move(ChannelNo(1), right).await.unwrap();
+    control.ptz_start(ChannelNo(1), right).await.unwrap();
     let seen = watcher.until(|seen| seen.last().is_some_and(|view| view.pan > 0.3)).await;
     let steady = seen.windows(2).all(|pair| pair[1].pan > pair[0].pan - EXACT / 2.0);
     assert!(steady && seen.iter().all(|view| (view.tilt - home.tilt).abs() < 3.0 * EXACT), "{seen:?}");
@@ -97,7 +97,7 @@ async fn turning_the_camera_moves_the_decoded_picture_until_stopped_or_at_the_ed
 
     // Nobody stops it now: the edge does, long before the time limit of a move.
     let (since, full) = (Instant::now(), Velocity { pan: 1.0, ..Velocity::default() });
-    control.ptz_move(ChannelNo(1), full).await.unwrap();
+    control.ptz_start(ChannelNo(1), full).await.unwrap();
     watcher.until(|seen| seen.last().is_some_and(|view| view.pan > 1.0 - EXACT)).await;
     let edge = watcher.at_rest().await;
     assert!(since.elapsed() < Duration::from_secs(9), "{:?}", since.elapsed());

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use proto::digest::{Authorizer, Challenge};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use reqwest::{Method, StatusCode, Url};
 use tokio::time::timeout;
 
@@ -27,6 +27,13 @@ pub(crate) const DOCUMENT_BYTES_MAX: usize = proto::xml::DOCUMENT_BYTES_MAX;
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) body: Vec<u8>,
+}
+
+/// The body of a request, which a login may have to send twice.
+enum Payload<'a> {
+    Empty,
+    Document { content_type: String, text: String },
+    Stream { content_type: &'static str, length: u64, open: &'a (dyn Fn() -> reqwest::Body + Send + Sync) },
 }
 
 /// HTTP to one camera under one login.
@@ -59,18 +66,39 @@ impl CameraHttp {
     /// # Errors
     /// `AddressRefused`, `Unreachable`, `Timeout`; `Protocol` for a redirect or too long an answer.
     pub(crate) async fn post(&self, url: &Url, content_type: String, body: String) -> Result<Answer, DriverError> {
-        self.bounded(Method::POST, url, Some((content_type, body)), DOCUMENT_BYTES_MAX).await
+        self.request(Method::POST, url, Some((content_type, body)), DOCUMENT_BYTES_MAX).await
     }
 
-    async fn bounded(
+    /// Sends a request, with content type and body if it has one, and reads at most `limit` bytes back.
+    ///
+    /// # Errors
+    /// As [`CameraHttp::post`].
+    pub(crate) async fn request(
         &self,
         method: Method,
         url: &Url,
         body: Option<(String, String)>,
         limit: usize,
     ) -> Result<Answer, DriverError> {
-        let exchange = self.exchange(method, url, body, limit);
+        let payload = body.map_or(Payload::Empty, |(content_type, text)| Payload::Document { content_type, text });
+        let exchange = self.exchange(method, url, payload, limit);
         timeout(REQUEST_TIMEOUT, exchange).await.map_err(|_| DriverError::Timeout { step: "http" })?
+    }
+
+    /// Sends `length` bytes as they come out of the streams that `open` makes, one each time the login
+    /// needs another round. Only connecting is bounded in time here.
+    ///
+    /// # Errors
+    /// As [`CameraHttp::post`].
+    pub(crate) async fn put_stream(
+        &self,
+        url: &Url,
+        content_type: &'static str,
+        length: u64,
+        open: &(dyn Fn() -> reqwest::Body + Send + Sync),
+    ) -> Result<Answer, DriverError> {
+        let payload = Payload::Stream { content_type, length, open };
+        self.exchange(Method::PUT, url, payload, DOCUMENT_BYTES_MAX).await
     }
 
     /// The request, and once more if the answer is a challenge that we have not met yet.
@@ -78,7 +106,7 @@ impl CameraHttp {
         &self,
         method: Method,
         url: &Url,
-        body: Option<(String, String)>,
+        payload: Payload<'_>,
         limit: usize,
     ) -> Result<Answer, DriverError> {
         let client = self.client(url).await?;
@@ -89,9 +117,16 @@ impl CameraHttp {
         let mut retried = false;
         loop {
             let mut request = client.request(method.clone(), url.clone());
-            if let Some((content_type, body)) = &body {
-                request = request.header(CONTENT_TYPE, content_type).body(body.clone());
-            }
+            request = match &payload {
+                Payload::Empty => request,
+                Payload::Document { content_type, text } => {
+                    request.header(CONTENT_TYPE, content_type).body(text.clone())
+                }
+                // With a length: few web servers of cameras know chunks.
+                Payload::Stream { content_type, length, open } => {
+                    request.header(CONTENT_TYPE, *content_type).header(CONTENT_LENGTH, *length).body(open())
+                }
+            };
             let authorization = self
                 .state()
                 .auth

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use proto::onvif::device::GetSystemDateAndTime;
 use proto::onvif::security::UsernameToken;
-use proto::onvif::{Envelope, Error, Fault, Message, Operation, soap};
+use proto::onvif::{Envelope, Error, Fault, Message, Operation, ns, soap};
 use reqwest::{StatusCode, Url};
 
 use crate::dial::Dialer;
@@ -51,8 +51,9 @@ impl Client {
     /// Calls an operation of the service at `service`; `device` is asked for the time if need be.
     ///
     /// # Errors
-    /// `LoginRefused`; `Unsupported` if the camera has no such operation; `Protocol` for any other fault
-    /// or an answer that cannot be read; what [`CameraHttp::post`] says.
+    /// `LoginRefused`; `Unsupported` if the camera has no such operation; `PresetUnknown`, `PresetsFull`;
+    /// `Refused` for any other fault; `Protocol` for an answer that cannot be read; what
+    /// [`CameraHttp::post`] says.
     pub(super) async fn call<O: Operation>(
         &self,
         device: &Url,
@@ -110,7 +111,10 @@ fn read<O: Operation>(answer: &Answer) -> Result<O::Response, DriverError> {
         Error::Fault(fault) if refused(&fault) => DriverError::LoginRefused,
         _ if matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => DriverError::LoginRefused,
         Error::Fault(fault) if lacking(&fault) => DriverError::Unsupported,
-        Error::Fault(fault) => DriverError::Protocol { step, cause: fault.to_string() },
+        // PTZ §5.4: the only tokens of that service that may be unknown are those of presets.
+        Error::Fault(fault) if O::NAMESPACE == ns::TPTZ && fault.is("NoToken") => DriverError::PresetUnknown,
+        Error::Fault(fault) if fault.is("TooManyPresets") => DriverError::PresetsFull,
+        Error::Fault(fault) => DriverError::Refused { step, cause: fault.to_string() },
         _ if matches!(
             answer.status,
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use proto::onvif::ptz::spaces;
-use proto::onvif::schema::{Profile, PtzNode, Space1DDescription, Space2DDescription, VideoEncoding};
+use proto::onvif::schema::{Profile, VideoEncoding};
 
+use super::motor::{Motor, Mount};
 use crate::driver::{ChannelFacts, ChannelNo, StreamFacts};
 
 /// Most channels taken from one device: the largest recorders sold have 256. The rest is left out.
@@ -16,12 +16,14 @@ pub(super) struct Channel {
     pub(super) no: ChannelNo,
     /// Token of the video source.
     pub(super) source: String,
+    /// Token of the source's configuration, if it has one.
+    pub(super) configuration: Option<String>,
     /// Name of the source's configuration.
     pub(super) name: String,
     pub(super) main: Presentation,
     pub(super) sub: Option<Presentation>,
-    /// Token of the motor's node, if a motor belongs to it.
-    pub(super) ptz_node: Option<String>,
+    /// What moves it, if anything does.
+    pub(super) mount: Option<Mount>,
     /// Whether the source can turn its picture, as far as its configuration shows.
     pub(super) rotates: bool,
 }
@@ -63,6 +65,10 @@ fn presentation(profile: &Profile) -> Presentation {
     }
 }
 
+fn mount(profile: &Profile) -> Option<Mount> {
+    Some(Mount { profile: profile.token.clone(), configuration: profile.ptz.clone()? })
+}
+
 /// Pixels of a picture; unknown counts as none.
 fn area(presentation: &Presentation) -> u64 {
     presentation.facts.size.map_or(0, |(width, height)| u64::from(width) * u64::from(height))
@@ -99,54 +105,62 @@ pub(super) fn channels(profiles: &[Profile]) -> Vec<Channel> {
         Some(Channel {
             no: ChannelNo(index as u16 + 1),
             source: source.to_owned(),
+            configuration: configuration.map(|configuration| configuration.token.clone()),
             name: configuration.map(|configuration| configuration.name.clone()).unwrap_or_default(),
-            main,
             sub,
-            ptz_node: profiles.iter().find_map(|profile| profile.ptz.as_ref()).map(|ptz| ptz.node_token.clone()),
+            // The main stream's, if that moves it: what people look at while they do.
+            mount: profiles
+                .iter()
+                .filter_map(|profile| mount(profile))
+                .reduce(|first, next| if next.profile == main.profile { next } else { first }),
+            main,
             rotates: configuration.and_then(|c| c.extension.as_ref()).is_some_and(|e| e.rotate.is_some()),
         })
     };
     sources.into_iter().take(CHANNELS_MAX).enumerate().filter_map(channel).collect()
 }
 
-/// How a motor takes velocities.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Motor {
-    pub(super) pan_tilt: Option<Space2DDescription>,
-    pub(super) zoom: Option<Space1DDescription>,
+/// What the camera as a whole can do, from its answers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Abilities {
+    /// The picture can be turned by 180°.
+    pub(super) rotation: bool,
+    /// The picture has brightness and its kin.
+    pub(super) image: bool,
+    /// The lens can be covered.
+    pub(super) mask: bool,
+    /// It makes still pictures.
+    pub(super) snapshot: bool,
+    /// It takes sound.
+    pub(super) speaker: bool,
 }
 
-impl Motor {
-    /// The generic spaces where it has them, else its first.
-    pub(super) fn of(node: &PtzNode) -> Motor {
-        let supported = &node.supported_spaces;
-        let (flat, deep) = (&supported.continuous_pan_tilt, &supported.continuous_zoom);
-        let generic = flat.iter().find(|space| space.uri == spaces::PAN_TILT_VELOCITY);
-        let generic_zoom = deep.iter().find(|space| space.uri == spaces::ZOOM_VELOCITY);
-        Motor { pan_tilt: generic.or(flat.first()).cloned(), zoom: generic_zoom.or(deep.first()).cloned() }
-    }
-}
-
-/// Capabilities by their names in the platform's set; what is absent is not supported.
-pub(super) fn capabilities(
-    channels: &[Channel],
-    motor: Option<&Motor>,
-    rotation: bool,
-    image: bool,
+/// Capabilities by their names in the platform's set; what is absent is not supported. `motors` are those
+/// that move a channel.
+pub(super) fn capabilities<'a>(
+    motors: impl Iterator<Item = &'a Motor>,
+    abilities: Abilities,
 ) -> BTreeMap<String, String> {
-    let moves = channels.iter().any(|channel| channel.ptz_node.is_some());
-    let motor = motor.filter(|_| moves);
-    let turns = motor.is_some_and(|motor| motor.pan_tilt.is_some());
-    let zooms = motor.is_some_and(|motor| motor.zoom.is_some());
+    let (mut turns, mut zooms, mut presets) = (false, false, false);
+    for motor in motors {
+        turns |= motor.pan_tilt.is_some();
+        zooms |= motor.zoom.is_some();
+        presets |= motor.presets > 0;
+    }
     let all = [
         ("support_ptz", turns || zooms),
         ("ptz_left_right", turns),
         ("ptz_top_bottom", turns),
         ("ptz_45", turns),
         ("ptz_zoom", zooms),
+        ("ptz_preset", presets),
         // By a rotation of 180°; plain ONVIF has no mirror about one axis.
-        ("ptz_center_mirror", rotation || channels.iter().any(|channel| channel.rotates)),
-        ("support_image_param", image),
+        ("ptz_center_mirror", abilities.rotation),
+        ("support_image_param", abilities.image),
+        ("support_privacy", abilities.mask),
+        ("support_capture", abilities.snapshot),
+        // Full duplex: the back channel runs beside the camera's own sound.
+        ("support_talk", abilities.speaker),
     ];
     all.into_iter().filter(|(_, has)| *has).map(|(name, _)| (name.to_owned(), "1".to_owned())).collect()
 }

@@ -2,48 +2,66 @@
 
 mod client;
 mod facts;
+mod motor;
+mod picture;
 mod xaddr;
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use media::StreamWriter;
-use proto::onvif::schema::{
-    FloatRange, PtzSpeed, StreamSetup, StreamType, Transport, TransportProtocol, Vector1D, Vector2D,
-};
-use proto::onvif::{Operation, device, imaging, media as onvif_media, ns, ptz};
+use proto::onvif::schema::{StreamSetup, StreamType, Transport, TransportProtocol};
+use proto::onvif::{Operation, device, imaging, media as onvif_media, media2, ns, ptz};
 use reqwest::Url;
 
 use self::client::Client;
-use self::facts::{Channel, Motor};
+use self::facts::{Abilities, Channel};
+use self::motor::{Motor, Mount};
 use crate::dial::Dialer;
-use crate::driver::{ChannelNo, DeviceFacts, Driver, DriverError, Login, Quality, Velocity};
+use crate::driver::{
+    ChannelNo, DeviceFacts, Driver, DriverError, Login, Mirror, Position, PresetNo, Quality, Speaker, Velocity,
+};
+use crate::http::CameraHttp;
+use crate::rtsp::{self, speaker};
 
 /// A camera that speaks ONVIF.
 pub struct OnvifDriver {
     client: Client,
+    /// For pictures: their addresses may have another realm, whose challenge would be taken for ours.
+    pictures: CameraHttp,
     dialer: Dialer,
     login: Option<Login>,
     /// Address of the device service, as it is dialled.
     device: Url,
     /// What the last look at it found; none before the first.
     session: Mutex<Option<Arc<Session>>>,
+    /// Tokens of presets by the numbers they have here.
+    presets: Mutex<BTreeMap<ChannelNo, BTreeMap<u16, String>>>,
 }
 
 /// What a look at the camera found.
 struct Session {
     media: Url,
-    ptz: Option<(Url, Motor)>,
+    /// Media service of version 2, if it keeps masks.
+    masks: Option<Url>,
+    ptz: Option<Url>,
+    /// Motors by the token of their node.
+    motors: BTreeMap<String, Motor>,
     channels: Vec<Channel>,
+    /// The picture can be turned by 180°.
+    rotates: bool,
 }
 
 /// Addresses of the services, as the camera tells them.
 #[derive(Default)]
 struct Services {
     media: Option<String>,
+    media2: Option<String>,
     ptz: Option<String>,
     imaging: Option<String>,
 }
@@ -57,10 +75,12 @@ impl OnvifDriver {
     pub fn new(dialer: Dialer, address: &str, login: Option<Login>) -> Result<OnvifDriver, DriverError> {
         Ok(OnvifDriver {
             client: Client::new(dialer.clone(), login.clone()),
+            pictures: CameraHttp::new(dialer.clone(), login.clone()),
             dialer,
             login,
             device: xaddr::device_service(address)?,
             session: Mutex::new(None),
+            presets: Mutex::default(),
         })
     }
 
@@ -77,6 +97,7 @@ impl OnvifDriver {
             for service in answer.services {
                 match service.namespace.as_str() {
                     ns::TRT => found.media = Some(service.xaddr),
+                    ns::TR2 => found.media2 = Some(service.xaddr),
                     ns::TPTZ => found.ptz = Some(service.xaddr),
                     ns::TIMG => found.imaging = Some(service.xaddr),
                     _ => {}
@@ -105,23 +126,24 @@ impl OnvifDriver {
         if channels.is_empty() {
             return Err(DriverError::Protocol { step: "GetProfiles", cause: "it has no media profile".into() });
         }
-        let ability = optional(self.call(&media, &onvif_media::GetServiceCapabilities {}).await)?;
-        let rotation = ability.is_some_and(|answer| answer.capabilities.rotation == Some(true));
-
-        let mut motor = None;
-        if let Some(url) = services.ptz.as_ref().map(here).transpose()? {
-            let nodes =
-                optional(self.call(&url, &ptz::GetNodes {}).await)?.map(|answer| answer.nodes).unwrap_or_default();
-            let wanted = channels.iter().find_map(|channel| channel.ptz_node.as_ref());
-            let node = nodes.iter().find(|node| Some(&node.token) == wanted).or(nodes.first());
-            motor = node.map(|node| (url, Motor::of(node)));
-        }
-        let mut image = false;
+        let mut abilities = self.picture_abilities(&media, &channels).await?;
+        let ptz = services.ptz.as_ref().map(here).transpose()?;
+        let motors = match &ptz {
+            Some(url) => self.motors(url, &mut channels).await?,
+            None => BTreeMap::new(),
+        };
         if let Some(url) = services.imaging.as_ref().map(here).transpose()? {
             let ask = imaging::GetOptions { video_source_token: channels[0].source.clone() };
             let options = optional(self.call(&url, &ask).await)?.map(|answer| answer.imaging_options);
-            image = options.is_some_and(|options| options.brightness.is_some());
+            abilities.image = options.is_some_and(|options| options.brightness.is_some());
         }
+        let mut masks = services.media2.as_ref().map(here).transpose()?;
+        if let Some(url) = &masks {
+            let told = optional(self.call(url, &media2::GetServiceCapabilities {}).await)?;
+            abilities.mask = told.is_some_and(|answer| answer.capabilities.mask == Some(true));
+        }
+        masks = masks.filter(|_| abilities.mask);
+        abilities.speaker = self.has_speaker(&media, &channels[0]).await?;
         if let [only] = &mut channels[..]
             && let Some(name) = self.name().await?
         {
@@ -135,11 +157,81 @@ impl OnvifDriver {
             firmware: known(about.firmware_version),
             serial: known(about.serial_number),
             channels: channels.iter().map(Channel::facts).collect(),
-            capabilities: facts::capabilities(&channels, motor.as_ref().map(|(_, motor)| motor), rotation, image),
+            capabilities: facts::capabilities(
+                channels.iter().filter_map(|channel| motors.get(&channel.mount.as_ref()?.configuration.node_token)),
+                abilities,
+            ),
         };
-        let session = Arc::new(Session { media, ptz: motor, channels });
+        let session = Arc::new(Session { media, masks, ptz, motors, channels, rotates: abilities.rotation });
         *self.session.lock().expect("no panic while the session is locked") = Some(session.clone());
         Ok((session, facts))
+    }
+
+    /// Whether pictures can be turned and taken.
+    async fn picture_abilities(&self, media: &Url, channels: &[Channel]) -> Result<Abilities, DriverError> {
+        let told = optional(self.call(media, &onvif_media::GetServiceCapabilities {}).await)?;
+        let told = told.map(|answer| answer.capabilities).unwrap_or_default();
+        let mut rotation = told.rotation == Some(true) || channels.iter().any(|channel| channel.rotates);
+        if rotation || told.rotation.is_none() {
+            let configuration_token = channels[0].configuration.clone();
+            let ask = onvif_media::GetVideoSourceConfigurationOptions { configuration_token, profile_token: None };
+            // What it says of this very configuration is nearer than what it says of the service.
+            if let Some(answer) = optional(self.call(media, &ask).await)? {
+                let rotate = answer.options.extension.and_then(|extension| extension.rotate);
+                rotation = rotate.is_some_and(|rotate| picture::turns(&rotate));
+            }
+        }
+        let mut snapshot = told.snapshot_uri;
+        if snapshot.is_none() {
+            let ask = onvif_media::GetSnapshotUri { profile_token: channels[0].main.profile.clone() };
+            snapshot = optional(self.call(media, &ask).await)?.map(|answer| !answer.media_uri.uri.is_empty());
+        }
+        Ok(Abilities { rotation, snapshot: snapshot == Some(true), ..Abilities::default() })
+    }
+
+    /// The motors by node. What has no node the camera tells of moves nothing.
+    async fn motors(&self, url: &Url, channels: &mut [Channel]) -> Result<BTreeMap<String, Motor>, DriverError> {
+        let nodes = optional(self.call(url, &ptz::GetNodes {}).await)?.map(|answer| answer.nodes).unwrap_or_default();
+        let mut motors: BTreeMap<_, _> = nodes.iter().map(|node| (node.token.clone(), Motor::of(node))).collect();
+        for channel in channels.iter_mut() {
+            let Some(mount) = &mut channel.mount else { continue };
+            // Some name a node that they do not list; then there is one.
+            if !motors.contains_key(&mount.configuration.node_token) {
+                match nodes.first() {
+                    Some(node) => mount.configuration.node_token = node.token.clone(),
+                    None => channel.mount = None,
+                }
+            }
+        }
+        if let Some(mount) = channels.iter().find_map(|channel| channel.mount.as_ref()) {
+            // Of one, as of all of a kind: a large recorder has one for each channel.
+            let ask = ptz::GetConfigurationOptions { configuration_token: mount.configuration.token.clone() };
+            let timeouts = optional(self.call(url, &ask).await)?.map(|answer| answer.options.timeout);
+            motors.get_mut(&mount.configuration.node_token).into_iter().for_each(|motor| motor.timeouts = timeouts);
+        }
+        Ok(motors)
+    }
+
+    /// Whether it has a loudspeaker and a way to it.
+    async fn has_speaker(&self, media: &Url, channel: &Channel) -> Result<bool, DriverError> {
+        let outputs = optional(self.call(media, &onvif_media::GetAudioOutputs {}).await)?;
+        // One that does not tell may still have one.
+        if outputs.is_some_and(|answer| answer.audio_outputs.is_empty()) {
+            return Ok(false);
+        }
+        let Some(url) = optional(self.rtsp_address(media, &channel.main.profile).await)? else { return Ok(false) };
+        Ok(speaker::is_there(&self.dialer, url.as_str(), self.login.as_ref()).await)
+    }
+
+    async fn rtsp_address(&self, media: &Url, profile: &str) -> Result<Url, DriverError> {
+        let ask = onvif_media::GetStreamUri {
+            stream_setup: StreamSetup {
+                stream: StreamType::RtpUnicast,
+                transport: Transport { protocol: TransportProtocol::Rtsp },
+            },
+            profile_token: profile.to_owned(),
+        };
+        xaddr::media(&self.call(media, &ask).await?.media_uri.uri, &self.device)
     }
 
     /// The name its owner gave it, from the scopes it is discovered by.
@@ -162,55 +254,12 @@ impl OnvifDriver {
     /// Address of a stream.
     async fn stream_url(&self, channel: ChannelNo, quality: Quality) -> Result<Url, DriverError> {
         let session = self.session().await?;
-        let ask = onvif_media::GetStreamUri {
-            stream_setup: StreamSetup {
-                stream: StreamType::RtpUnicast,
-                transport: Transport { protocol: TransportProtocol::Rtsp },
-            },
-            profile_token: session.profile(channel, quality)?.to_owned(),
-        };
-        let answer = self.call(&session.media, &ask).await;
-        if matches!(answer, Err(DriverError::Protocol { .. })) {
+        let answer = self.rtsp_address(&session.media, session.profile(channel, quality)?).await;
+        if matches!(answer, Err(DriverError::Refused { .. } | DriverError::Protocol { .. })) {
             // The profile may be gone with the next configuration; look again next time.
             *self.session.lock().expect("no panic while the session is locked") = None;
         }
-        xaddr::media(&answer?.media_uri.uri, &self.device)
-    }
-
-    /// Starts moving the motor of a channel, until [`ptz_stop`](Self::ptz_stop) or the camera's own time
-    /// limit. An axis the motor lacks is left out.
-    ///
-    /// # Errors
-    /// `Unsupported` if the channel has no motor, or none for what is asked.
-    pub async fn ptz_move(&self, channel: ChannelNo, velocity: Velocity) -> Result<(), DriverError> {
-        let session = self.session().await?;
-        let (url, motor, profile_token) = session.motor(channel)?;
-        let pan_tilt = motor.pan_tilt.as_ref().filter(|_| velocity.pan != 0.0 || velocity.tilt != 0.0);
-        let pan_tilt = pan_tilt.map(|space| Vector2D {
-            x: scale(velocity.pan, space.x_range),
-            y: scale(velocity.tilt, space.y_range),
-            space: Some(space.uri.clone()),
-        });
-        let zoom = motor.zoom.as_ref().filter(|_| velocity.zoom != 0.0);
-        let zoom =
-            zoom.map(|space| Vector1D { x: scale(velocity.zoom, space.x_range), space: Some(space.uri.clone()) });
-        if pan_tilt.is_none() && zoom.is_none() {
-            return Err(DriverError::Unsupported);
-        }
-        let velocity = PtzSpeed { pan_tilt, zoom };
-        self.call(url, &ptz::ContinuousMove { profile_token, velocity, timeout: None }).await.map(drop)
-    }
-
-    /// Stops the motor of a channel.
-    ///
-    /// # Errors
-    /// `Unsupported` if the channel has none.
-    pub async fn ptz_stop(&self, channel: ChannelNo) -> Result<(), DriverError> {
-        let session = self.session().await?;
-        let (url, motor, profile_token) = session.motor(channel)?;
-        let stop =
-            ptz::Stop { profile_token, pan_tilt: Some(motor.pan_tilt.is_some()), zoom: Some(motor.zoom.is_some()) };
-        self.call(url, &stop).await.map(drop)
+        answer
     }
 
     /// The camera's clock less ours, in seconds, as of the last look at it.
@@ -234,25 +283,33 @@ impl Session {
         Ok(&stream.profile)
     }
 
-    fn motor(&self, no: ChannelNo) -> Result<(&Url, &Motor, String), DriverError> {
-        let channel = self.channel(no)?;
-        let (url, motor) = self.ptz.as_ref().filter(|_| channel.ptz_node.is_some()).ok_or(DriverError::Unsupported)?;
-        Ok((url, motor, channel.main.profile.clone()))
+    fn motor(&self, no: ChannelNo) -> Result<(&Url, &Motor, &Mount), DriverError> {
+        let found = self
+            .channel(no)?
+            .mount
+            .as_ref()
+            .and_then(|mount| Some((self.ptz.as_ref()?, self.motors.get(&mount.configuration.node_token)?, mount)));
+        found.ok_or(DriverError::Unsupported)
+    }
+
+    /// Where masks are kept, and the token of the configuration that they cover.
+    fn masks(&self, no: ChannelNo) -> Result<(&Url, &str), DriverError> {
+        let token = self.channel(no)?.configuration.as_deref();
+        self.masks.as_ref().zip(token).ok_or(DriverError::Unsupported)
     }
 }
 
-/// A share of −1 to 1 in the device's own range, whose zero stands still.
-fn scale(share: f32, range: FloatRange) -> f32 {
-    let share = share.clamp(-1.0, 1.0);
-    share * if share < 0.0 { range.min.abs() } else { range.max.abs() }
-}
-
 /// An answer that may be missing: the camera does not have the operation, keeps it for administrators,
-/// or botches it. That it cannot be reached stays an error.
+/// refuses or botches it. That it cannot be reached stays an error.
 fn optional<T>(answer: Result<T, DriverError>) -> Result<Option<T>, DriverError> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
-        Err(DriverError::Unsupported | DriverError::LoginRefused | DriverError::Protocol { .. }) => Ok(None),
+        Err(
+            DriverError::Unsupported
+            | DriverError::LoginRefused
+            | DriverError::Refused { .. }
+            | DriverError::Protocol { .. },
+        ) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -270,12 +327,57 @@ impl Driver for OnvifDriver {
 
     async fn live(&self, channel: ChannelNo, quality: Quality, writer: &mut StreamWriter) -> Result<(), DriverError> {
         let url = self.stream_url(channel, quality).await?;
-        crate::rtsp::pull(&self.dialer, url.as_str(), self.login.as_ref(), writer).await
+        rtsp::pull(&self.dialer, url.as_str(), self.login.as_ref(), writer).await
     }
 
     async fn request_key_frame(&self, channel: ChannelNo, quality: Quality) -> Result<(), DriverError> {
         let session = self.session().await?;
         let profile_token = session.profile(channel, quality)?.to_owned();
         self.call(&session.media, &onvif_media::SetSynchronizationPoint { profile_token }).await.map(drop)
+    }
+
+    async fn ptz_start(&self, channel: ChannelNo, velocity: Velocity) -> Result<(), DriverError> {
+        self.start_motor(channel, velocity).await
+    }
+
+    async fn ptz_stop(&self, channel: ChannelNo) -> Result<(), DriverError> {
+        self.stop_motor(channel).await
+    }
+
+    async fn position(&self, channel: ChannelNo) -> Result<Position, DriverError> {
+        self.motor_position(channel).await
+    }
+
+    async fn preset_add(&self, channel: ChannelNo) -> Result<PresetNo, DriverError> {
+        self.add_preset(channel).await
+    }
+
+    async fn preset_move(&self, channel: ChannelNo, preset: PresetNo) -> Result<(), DriverError> {
+        self.go_to_preset(channel, preset).await
+    }
+
+    async fn preset_clear(&self, channel: ChannelNo, preset: PresetNo) -> Result<(), DriverError> {
+        self.remove_preset(channel, preset).await
+    }
+
+    async fn mirror(&self, channel: ChannelNo, mirror: Mirror) -> Result<(), DriverError> {
+        self.turn(channel, mirror).await
+    }
+
+    async fn mask(&self, channel: ChannelNo) -> Result<bool, DriverError> {
+        self.is_covered(channel).await
+    }
+
+    async fn set_mask(&self, channel: ChannelNo, covered: bool) -> Result<(), DriverError> {
+        self.cover(channel, covered).await
+    }
+
+    async fn snapshot(&self, channel: ChannelNo) -> Result<Bytes, DriverError> {
+        self.still(channel).await
+    }
+
+    async fn open_speaker(&self, channel: ChannelNo) -> Result<Box<dyn Speaker>, DriverError> {
+        let url = self.stream_url(channel, Quality::Main).await?;
+        speaker::open(&self.dialer, url.as_str(), self.login.as_ref()).await
     }
 }

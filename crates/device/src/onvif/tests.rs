@@ -6,21 +6,24 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::body::{Body, Bytes};
-use axum::extract::State;
-use axum::http::{HeaderMap, Response, Uri};
+use axum::extract;
+use axum::http::{HeaderMap, Method, Response, Uri};
 use proto::digest::{Denied, Verifier};
 use proto::onvif::schema::*;
 use proto::onvif::security::CLOCK_SKEW_MAX;
-use proto::onvif::{Envelope, Fault, Message, Request, device, imaging, media as m, ns, ptz};
+use proto::onvif::{Envelope, Fault, Message, Request, device, imaging, media as m, media2, ns, ptz};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::*;
 use crate::dial::AllowedHost;
+use crate::rtsp::tests as rtsp_camera;
 
 const USER: &str = "admin";
 const PASSWORD: &str = "Str0ng:&<";
+const ONE: ChannelNo = ChannelNo(1);
+const RIGHT: Velocity = Velocity { pan: 1.0, tilt: 0.0, zoom: 0.0 };
 
 /// How the camera behaves.
 #[derive(Clone, Default)]
@@ -39,6 +42,26 @@ struct Script {
     plain: bool,
     /// Answers everything so, whatever was asked.
     always: Option<Always>,
+    /// Answers these operations with faults of these subcodes.
+    faults: Vec<(&'static str, &'static [&'static str])>,
+    /// How long a move may last, in seconds.
+    timeouts: Option<(u64, u64)>,
+    /// Gives presets names for tokens, not numbers.
+    named_presets: bool,
+    /// What its picture's address leads to: status and body; a JPEG if nothing else.
+    picture: Option<(u16, Vec<u8>)>,
+    /// Port of RTSP; with one it has a loudspeaker.
+    rtsp: Option<u16>,
+}
+
+/// What the camera was made to be.
+struct State {
+    /// Where it stands, and whether it moves; it does not tell if it does not know.
+    place: Option<(f32, f32)>,
+    moving: bool,
+    presets: Vec<PtzPreset>,
+    rotate: Option<Rotate>,
+    masks: Vec<media2::Mask>,
 }
 
 #[derive(Clone, Copy)]
@@ -55,6 +78,7 @@ enum Always {
 struct Scripted {
     address: SocketAddr,
     script: Mutex<Script>,
+    state: Mutex<State>,
     verifier: Mutex<Verifier>,
     /// What it was asked, once it let the request in.
     heard: Mutex<Vec<(String, Request)>>,
@@ -78,6 +102,13 @@ impl Camera {
         let scripted = Arc::new(Scripted {
             address: listener.local_addr().unwrap(),
             script: Mutex::new(script),
+            state: Mutex::new(State {
+                place: Some((180.0, -45.0)),
+                moving: false,
+                presets: vec![],
+                rotate: None,
+                masks: vec![],
+            }),
             verifier: Mutex::new(Verifier::new("camera", Instant::now())),
             heard: Mutex::default(),
             refused: Mutex::default(),
@@ -101,8 +132,17 @@ impl Camera {
     }
 
     fn dialer(&self) -> Dialer {
-        let port = Some(self.scripted.address.port());
-        Dialer::new([AllowedHost { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), port }])
+        let ports = [Some(self.scripted.address.port()), self.scripted.script.lock().unwrap().rtsp];
+        let allow = |port| AllowedHost { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), port: Some(port) };
+        Dialer::new(ports.into_iter().flatten().map(allow).collect::<Vec<_>>())
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.scripted.state.lock().unwrap()
+    }
+
+    fn script(&self) -> std::sync::MutexGuard<'_, Script> {
+        self.scripted.script.lock().unwrap()
     }
 
     fn heard(&self) -> Vec<Request> {
@@ -122,8 +162,17 @@ fn fault(fault: &Fault) -> Response<Body> {
     document(fault.http_status(), fault.write())
 }
 
-async fn answer(State(camera): State<Arc<Scripted>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response<Body> {
+async fn answer(
+    extract::State(camera): extract::State<Arc<Scripted>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response<Body> {
     let script = camera.script.lock().unwrap().clone();
+    if method == Method::GET {
+        return picture(&camera, &script, &uri, &headers);
+    }
     match script.always {
         Some(Always::Redirect) => {
             let to = "http://127.0.0.1:1/onvif/device_service";
@@ -160,20 +209,10 @@ async fn answer(State(camera): State<Arc<Scripted>>, uri: Uri, headers: HeaderMa
     }
     let clock = Duration::from_secs((now().as_secs() as i64 + script.clock) as u64);
     if !matches!(request, Request::Device(device::Request::GetSystemDateAndTime(_))) {
-        if script.digest {
-            let header = headers.get("authorization").and_then(|value| value.to_str().ok());
-            let password = |user: &str| (user == USER).then(|| PASSWORD.to_owned());
-            let verifier = camera.verifier.lock().unwrap();
-            if let Err(denied) = verifier.verify(Instant::now(), header, "POST", uri.path(), password) {
-                if denied != Denied::Missing {
-                    *camera.refused.lock().unwrap() += 1;
-                }
-                let mut response = Response::builder().status(401);
-                for challenge in verifier.challenges(Instant::now(), denied) {
-                    response = response.header("WWW-Authenticate", challenge);
-                }
-                return response.body(Body::empty()).unwrap();
-            }
+        if script.digest
+            && let Some(refusal) = digest_refused(&camera, "POST", &uri, &headers)
+        {
+            return refusal;
         }
         if script.token {
             let token = envelope.username_token().ok().flatten();
@@ -186,13 +225,49 @@ async fn answer(State(camera): State<Arc<Scripted>>, uri: Uri, headers: HeaderMa
         }
     }
     camera.heard.lock().unwrap().push((uri.path().to_owned(), request.clone()));
-    match reply(&script, camera.address, clock, request) {
+    if let Some((_, subcodes)) = script.faults.iter().find(|(name, _)| *name == &*envelope.body.name) {
+        return fault(&Fault::sender(subcodes, "as scripted"));
+    }
+    match reply(&script, &mut camera.state.lock().unwrap(), camera.address, clock, request) {
         Ok(envelope) => document(200, envelope.write()),
         Err(refusal) => fault(&refusal),
     }
 }
 
-fn reply(script: &Script, address: SocketAddr, clock: Duration, request: Request) -> Result<Envelope, Fault> {
+fn digest_refused(camera: &Scripted, method: &str, uri: &Uri, headers: &HeaderMap) -> Option<Response<Body>> {
+    let header = headers.get("authorization").and_then(|value| value.to_str().ok());
+    let password = |user: &str| (user == USER).then(|| PASSWORD.to_owned());
+    let target = uri.path_and_query().unwrap().as_str();
+    let verifier = camera.verifier.lock().unwrap();
+    let denied = verifier.verify(Instant::now(), header, method, target, password).err()?;
+    if denied != Denied::Missing {
+        *camera.refused.lock().unwrap() += 1;
+    }
+    let challenges = verifier.challenges(Instant::now(), denied);
+    let response = Response::builder().status(401);
+    let response = challenges.into_iter().fold(response, |response, c| response.header("WWW-Authenticate", c));
+    Some(response.body(Body::empty()).unwrap())
+}
+
+/// Pictures always want a digest, whatever the services want.
+fn picture(camera: &Scripted, script: &Script, uri: &Uri, headers: &HeaderMap) -> Response<Body> {
+    if uri.path() != "/picture" {
+        return document(404, String::new());
+    }
+    let (status, body) = script.picture.clone().unwrap_or((200, [&JPEG[..], b"main"].concat()));
+    digest_refused(camera, "GET", uri, headers)
+        .unwrap_or_else(|| Response::builder().status(status).body(body.into()).unwrap())
+}
+
+const JPEG: [u8; 4] = [0xff, 0xd8, 0xff, 0xe0];
+
+fn reply(
+    script: &Script,
+    state: &mut State,
+    address: SocketAddr,
+    clock: Duration,
+    request: Request,
+) -> Result<Envelope, Fault> {
     fn of(message: impl Message) -> Result<Envelope, Fault> {
         Ok(Envelope::of(&message))
     }
@@ -225,7 +300,7 @@ fn reply(script: &Script, address: SocketAddr, clock: Duration, request: Request
                 };
                 let mut services = vec![(ns::TDS, "device_service"), (ns::TRT, "media")];
                 if !script.plain {
-                    services.extend([(ns::TPTZ, "ptz"), (ns::TIMG, "imaging")]);
+                    services.extend([(ns::TPTZ, "ptz"), (ns::TIMG, "imaging"), (ns::TR2, "media2")]);
                 }
                 of(device::GetServicesResponse { services: services.into_iter().map(service).collect() })
             }
@@ -249,20 +324,116 @@ fn reply(script: &Script, address: SocketAddr, clock: Duration, request: Request
                 profiles: vec![profile("sub", 640, 360, script.plain), profile("main", 1280, 720, script.plain)],
             }),
             m::Request::GetStreamUri(ask) => of(m::GetStreamUriResponse {
-                media_uri: MediaUri {
-                    uri: format!("rtsp://{}:8554/{}", at.split(':').next().unwrap(), ask.profile_token),
-                    invalid_after_connect: false,
-                    invalid_after_reboot: false,
-                    timeout: Duration::ZERO,
-                },
+                media_uri: media_uri(format!(
+                    "rtsp://{}:{}/{}",
+                    at.split(':').next().unwrap(),
+                    script.rtsp.unwrap_or(8554),
+                    ask.profile_token
+                )),
             }),
             m::Request::SetSynchronizationPoint(_) => of(m::SetSynchronizationPointResponse {}),
+            m::Request::GetAudioOutputs(_) => of(m::GetAudioOutputsResponse {
+                audio_outputs: script.rtsp.map(|_| AudioOutput { token: "horn".into() }).into_iter().collect(),
+            }),
+            m::Request::GetSnapshotUri(ask) if !script.plain => of(m::GetSnapshotUriResponse {
+                media_uri: media_uri(format!("http://{at}/picture?of={}", ask.profile_token)),
+            }),
+            m::Request::GetVideoSourceConfigurationOptions(_) if !script.plain => {
+                let degrees = Some(IntList { items: vec![90, 180] });
+                let rotate = RotateOptions { modes: vec![RotateMode::Off, RotateMode::On], degrees };
+                let extension = Some(VideoSourceConfigurationOptionsExtension { rotate: Some(rotate) });
+                let options = VideoSourceConfigurationOptions { bounds: None, source_tokens: vec![], extension };
+                of(m::GetVideoSourceConfigurationOptionsResponse { options })
+            }
+            m::Request::GetVideoSourceConfigurations(_) => {
+                let other = VideoSourceConfiguration { token: "other".into(), ..lens(640, 480) };
+                let extension = Some(VideoSourceConfigurationExtension { rotate: state.rotate.clone() });
+                let configurations = vec![other, VideoSourceConfiguration { extension, ..lens(1280, 720) }];
+                of(m::GetVideoSourceConfigurationsResponse { configurations })
+            }
+            m::Request::SetVideoSourceConfiguration(m::SetVideoSourceConfiguration { configuration, .. }) => {
+                let rotate = configuration.extension.clone().and_then(|extension| extension.rotate);
+                // What is not to change comes as it was told.
+                assert_eq!(VideoSourceConfiguration { extension: None, ..configuration }, lens(1280, 720));
+                state.rotate = rotate;
+                of(m::SetVideoSourceConfigurationResponse {})
+            }
             _ => unsupported(),
         },
         Request::Ptz(request) => match request {
             ptz::Request::GetNodes(_) => of(ptz::GetNodesResponse { nodes: vec![node()] }),
+            ptz::Request::GetConfigurationOptions(_) if script.timeouts.is_some() => {
+                let (min, max) = script.timeouts.unwrap_or_default();
+                let timeout = DurationRange { min: Duration::from_secs(min), max: Duration::from_secs(max) };
+                let options = PtzConfigurationOptions { spaces: PtzSpaces::default(), timeout };
+                of(ptz::GetConfigurationOptionsResponse { options })
+            }
+            ptz::Request::GetStatus(_) => {
+                let moving = if state.moving { MoveStatus::Moving } else { MoveStatus::Idle };
+                let status = PtzStatus {
+                    position: state.place.map(place),
+                    move_status: Some(PtzMoveStatus { pan_tilt: Some(moving), zoom: None }),
+                    error: None,
+                    utc_time: String::new(),
+                };
+                of(ptz::GetStatusResponse { status })
+            }
             ptz::Request::ContinuousMove(_) => of(ptz::ContinuousMoveResponse {}),
             ptz::Request::Stop(_) => of(ptz::StopResponse {}),
+            ptz::Request::GetPresets(_) => of(ptz::GetPresetsResponse { presets: state.presets.clone() }),
+            ptz::Request::SetPreset(ask) => {
+                assert_eq!(ask.preset_token, None, "it is the camera's to choose");
+                let taken = |token: &String| state.presets.iter().any(|preset| preset.token.as_ref() == Some(token));
+                // Numbers from 10 on, as cameras that keep the first ones for themselves.
+                let mut tokens =
+                    (10..).map(|n: u16| if script.named_presets { format!("p{n}") } else { n.to_string() });
+                let token = tokens.find(|token| !taken(token)).unwrap();
+                let position = state.place.map(place);
+                state.presets.push(PtzPreset { token: Some(token.clone()), name: ask.preset_name, position });
+                of(ptz::SetPresetResponse { preset_token: token })
+            }
+            ptz::Request::GotoPreset(ask) => {
+                let preset = state.presets.iter().find(|preset| preset.token.as_ref() == Some(&ask.preset_token));
+                let at = preset.unwrap().position.clone().and_then(|position| position.pan_tilt);
+                state.place = at.map(|at| (at.x, at.y));
+                of(ptz::GotoPresetResponse {})
+            }
+            ptz::Request::RemovePreset(ask) => {
+                state.presets.retain(|preset| preset.token.as_ref() != Some(&ask.preset_token));
+                of(ptz::RemovePresetResponse {})
+            }
+            _ => unsupported(),
+        },
+        Request::Media2(request) => match request {
+            media2::Request::GetServiceCapabilities(_) => {
+                let capabilities = media2::Media2ServiceCapabilities { mask: Some(true), ..Default::default() };
+                of(media2::GetServiceCapabilitiesResponse { capabilities })
+            }
+            // Whatever configuration it was asked for.
+            media2::Request::GetMasks(_) => of(media2::GetMasksResponse { masks: state.masks.clone() }),
+            media2::Request::GetMaskOptions(_) => {
+                let black = Color { x: 16.0, y: 128.0, z: 128.0, colorspace: None };
+                let options = media2::MaskOptions {
+                    rectangle_only: Some(true),
+                    single_color_only: None,
+                    max_masks: 4,
+                    max_points: 4,
+                    types: vec!["Blurred".into(), "Color".into()],
+                    color: Some(ColorOptions { colors: vec![black] }),
+                };
+                of(media2::GetMaskOptionsResponse { options })
+            }
+            media2::Request::CreateMask(media2::CreateMask { mut mask }) => {
+                let token = format!("m{}", state.masks.len());
+                assert_eq!(mask.token.replace(token.clone()), None);
+                state.masks.push(mask);
+                of(media2::CreateMaskResponse { token })
+            }
+            media2::Request::SetMask(media2::SetMask { mask }) => {
+                let known = state.masks.iter_mut().find(|known| known.token == mask.token);
+                *known.unwrap() = mask;
+                of(media2::SetMaskResponse {})
+            }
             _ => unsupported(),
         },
         Request::Imaging(request) => match request {
@@ -277,8 +448,27 @@ fn reply(script: &Script, address: SocketAddr, clock: Duration, request: Request
     }
 }
 
-fn profile(token: &str, width: i32, height: i32, plain: bool) -> Profile {
-    let motor = PtzConfiguration {
+fn media_uri(uri: String) -> MediaUri {
+    MediaUri { uri, invalid_after_connect: false, invalid_after_reboot: false, timeout: Duration::ZERO }
+}
+
+fn place((x, y): (f32, f32)) -> PtzVector {
+    PtzVector { pan_tilt: Some(Vector2D { x, y, space: Some("urn:maker:place".into()) }), zoom: None }
+}
+
+fn lens(width: i32, height: i32) -> VideoSourceConfiguration {
+    VideoSourceConfiguration {
+        token: "c".into(),
+        name: "c".into(),
+        use_count: 2,
+        source_token: "lens".into(),
+        bounds: IntRectangle { x: 0, y: 0, width, height },
+        extension: None,
+    }
+}
+
+pub(super) fn motor_configuration() -> PtzConfiguration {
+    PtzConfiguration {
         token: "p".into(),
         name: "p".into(),
         use_count: 1,
@@ -293,19 +483,15 @@ fn profile(token: &str, width: i32, height: i32, plain: bool) -> Profile {
         default_timeout: None,
         pan_tilt_limits: None,
         zoom_limits: None,
-    };
+    }
+}
+
+fn profile(token: &str, width: i32, height: i32, plain: bool) -> Profile {
     Profile {
         token: token.into(),
         fixed: Some(true),
         name: token.into(),
-        video_source: Some(VideoSourceConfiguration {
-            token: "c".into(),
-            name: "c".into(),
-            use_count: 2,
-            source_token: "lens".into(),
-            bounds: IntRectangle { x: 0, y: 0, width, height },
-            extension: None,
-        }),
+        video_source: Some(lens(width, height)),
         audio_source: None,
         video_encoder: Some(VideoEncoderConfiguration {
             token: token.into(),
@@ -320,12 +506,12 @@ fn profile(token: &str, width: i32, height: i32, plain: bool) -> Profile {
             session_timeout: Duration::from_secs(60),
         }),
         audio_encoder: None,
-        ptz: (!plain).then_some(motor),
+        ptz: (!plain).then(motor_configuration),
         extension: None,
     }
 }
 
-/// A motor that pans by degrees a second, to the left faster than to the right.
+/// A motor that pans by degrees a second, to the left faster than to the right, and stands at degrees.
 fn node() -> PtzNode {
     let range = |min, max| FloatRange { min, max };
     let degrees = Space2DDescription {
@@ -333,12 +519,18 @@ fn node() -> PtzNode {
         x_range: range(-90.0, 45.0),
         y_range: range(-30.0, 30.0),
     };
+    let places =
+        Space2DDescription { uri: "urn:maker:place".into(), x_range: range(0.0, 360.0), y_range: range(-90.0, 0.0) };
     PtzNode {
         token: "node".into(),
         fixed_home_position: None,
         name: None,
-        supported_spaces: PtzSpaces { continuous_pan_tilt: vec![degrees], ..Default::default() },
-        maximum_number_of_presets: 0,
+        supported_spaces: PtzSpaces {
+            continuous_pan_tilt: vec![degrees],
+            absolute_pan_tilt: vec![places],
+            ..Default::default()
+        },
+        maximum_number_of_presets: 8,
         home_supported: false,
         auxiliary_commands: vec![],
     }
@@ -355,7 +547,18 @@ async fn a_camera_is_described_by_its_own_answers() {
     assert_eq!(channel.sub.as_ref().unwrap().size, Some((640, 360)));
     assert_eq!(channel.main.audio, Some(false));
     let capabilities: Vec<_> = facts.capabilities.keys().map(String::as_str).collect();
-    assert_eq!(capabilities, ["ptz_45", "ptz_left_right", "ptz_top_bottom", "support_image_param", "support_ptz"]);
+    let expected = [
+        "ptz_45",
+        "ptz_center_mirror",
+        "ptz_left_right",
+        "ptz_preset",
+        "ptz_top_bottom",
+        "support_capture",
+        "support_image_param",
+        "support_privacy",
+        "support_ptz",
+    ];
+    assert_eq!(capabilities, expected);
 }
 
 #[tokio::test]
@@ -364,11 +567,22 @@ async fn a_plain_camera_claims_nothing() {
     let driver = camera.driver();
     let facts = driver.probe().await.unwrap();
     assert!(facts.capabilities.is_empty(), "{facts:?}");
-    assert_eq!(
-        driver.ptz_move(ChannelNo(1), Velocity { pan: 1.0, ..Default::default() }).await,
-        Err(DriverError::Unsupported)
-    );
-    assert_eq!(driver.ptz_stop(ChannelNo(2)).await, Err(DriverError::Unsupported));
+    let unsupported = Err(DriverError::Unsupported);
+    // Without a request: it said what it has.
+    let asked = camera.heard().len();
+    for channel in [ONE, ChannelNo(2)] {
+        assert_eq!(driver.ptz_start(channel, RIGHT).await, unsupported);
+        assert_eq!(driver.ptz_stop(channel).await, unsupported);
+        assert_eq!(driver.position(channel).await, Err(DriverError::Unsupported));
+        assert_eq!(driver.preset_add(channel).await, Err(DriverError::Unsupported));
+        assert_eq!(driver.preset_move(channel, PresetNo(1)).await, unsupported);
+        assert_eq!(driver.preset_clear(channel, PresetNo(1)).await, unsupported);
+        assert_eq!(driver.mirror(channel, Mirror::Centre).await, unsupported);
+        assert_eq!(driver.mask(channel).await, Err(DriverError::Unsupported));
+        assert_eq!(driver.set_mask(channel, true).await, unsupported);
+    }
+    assert_eq!(camera.heard().len(), asked);
+    assert_eq!(driver.snapshot(ONE).await, Err(DriverError::Unsupported));
 }
 
 #[tokio::test]
@@ -458,7 +672,7 @@ async fn velocities_fill_the_range_of_the_motor() {
     let camera = Camera::start(Script::default()).await;
     let driver = camera.driver();
     for (pan, tilt, x, y) in [(1.0, 0.0, 45.0, 0.0), (-1.0, 0.5, -90.0, 15.0), (-7.0, -1.0, -90.0, -30.0)] {
-        driver.ptz_move(ChannelNo(1), Velocity { pan, tilt, zoom: 0.0 }).await.unwrap();
+        driver.ptz_start(ONE, Velocity { pan, tilt, zoom: 0.0 }).await.unwrap();
         let Some(Request::Ptz(ptz::Request::ContinuousMove(asked))) = camera.heard().pop() else { panic!("no move") };
         let space = Some("urn:maker:degrees".to_owned());
         assert_eq!(asked.velocity, PtzSpeed { pan_tilt: Some(Vector2D { x, y, space }), zoom: None });
@@ -466,7 +680,7 @@ async fn velocities_fill_the_range_of_the_motor() {
     }
     // It has no zoom.
     let zoom = Velocity { zoom: 1.0, ..Default::default() };
-    assert_eq!(driver.ptz_move(ChannelNo(1), zoom).await, Err(DriverError::Unsupported));
+    assert_eq!(driver.ptz_start(ONE, zoom).await, Err(DriverError::Unsupported));
     driver.ptz_stop(ChannelNo(1)).await.unwrap();
     let Some(Request::Ptz(ptz::Request::Stop(asked))) = camera.heard().pop() else { panic!("no stop") };
     assert_eq!((asked.pan_tilt, asked.zoom), (Some(true), Some(false)));
@@ -543,4 +757,323 @@ async fn a_camera_that_is_gone_is_unreachable() {
     };
     let error = tokio::time::timeout(Duration::from_secs(30), gone).await.unwrap().unwrap_err();
     assert!(matches!(error, DriverError::Unreachable { step: "dial", .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_move_lasts_as_long_as_the_camera_lets_it() {
+    for (timeouts, expected) in [
+        (None, None),
+        (Some((1, 10)), Some(10)),
+        (Some((0, 600)), Some(60)),
+        (Some((90, 99)), Some(90)),
+        (Some((9, 3)), None),
+    ] {
+        let camera = Camera::start(Script { timeouts, ..Default::default() }).await;
+        camera.driver().ptz_start(ONE, RIGHT).await.unwrap();
+        let Some(Request::Ptz(ptz::Request::ContinuousMove(asked))) = camera.heard().pop() else { panic!("no move") };
+        assert_eq!(asked.timeout, expected.map(Duration::from_secs));
+    }
+}
+
+#[tokio::test]
+async fn positions_are_shares_of_the_travel() {
+    let camera = Camera::start(Script::default()).await;
+    let driver = camera.driver();
+    for (place, pan, tilt) in [((180.0, -45.0), 0.0, 0.0), ((360.0, -90.0), 1.0, -1.0), ((0.0, 0.0), -1.0, 1.0)] {
+        camera.state().place = Some(place);
+        let expected = Position { pan: Some(pan), tilt: Some(tilt), zoom: None };
+        assert_eq!(driver.position(ONE).await, Ok(expected));
+    }
+    camera.state().place = None;
+    assert_eq!(driver.position(ONE).await, Err(DriverError::Unsupported));
+}
+
+#[tokio::test]
+async fn presets_are_kept_by_the_camera_under_our_numbers() {
+    for (named_presets, first) in [(false, 10), (true, 1)] {
+        let camera = Camera::start(Script { named_presets, ..Default::default() }).await;
+        let driver = camera.driver();
+        let [first, second, third] = [first, first + 1, first + 2].map(PresetNo);
+        assert_eq!(driver.preset_add(ONE).await, Ok(first));
+        camera.state().place = Some((90.0, 0.0));
+        assert_eq!(driver.preset_add(ONE).await, Ok(second));
+        assert_eq!(driver.preset_add(ONE).await, Ok(third));
+        driver.preset_move(ONE, first).await.unwrap();
+        assert_eq!(camera.state().place, Some((180.0, -45.0)));
+        assert_eq!(driver.preset_move(ONE, first).await, Err(DriverError::PresetReached));
+        // On its way through it is not there.
+        camera.state().moving = true;
+        driver.preset_move(ONE, first).await.unwrap();
+        camera.state().moving = false;
+        driver.preset_move(ONE, second).await.unwrap();
+        // One that does not know where it stands is sent there again.
+        camera.state().place = None;
+        driver.preset_move(ONE, second).await.unwrap();
+
+        driver.preset_clear(ONE, first).await.unwrap();
+        assert_eq!(driver.preset_clear(ONE, first).await, Err(DriverError::PresetUnknown));
+        assert_eq!(driver.preset_move(ONE, first).await, Err(DriverError::PresetUnknown));
+        // The others are what they were, for one who has just come too.
+        for driver in [driver, camera.driver()] {
+            camera.state().place = None;
+            driver.preset_move(ONE, third).await.unwrap();
+            assert_eq!(driver.preset_add(ONE).await, Ok(first));
+            driver.preset_clear(ONE, first).await.unwrap();
+        }
+        assert_eq!(camera.state().presets.len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn faults_say_what_they_mean() {
+    let camera = Camera::start(Script::default()).await;
+    let driver = camera.driver();
+    let preset = driver.preset_add(ONE).await.unwrap();
+    camera.state().place = None;
+    let refused = |step| DriverError::Refused { step, cause: String::new() };
+    let same = |answer: Result<(), DriverError>, expected: &DriverError| match (&answer, expected) {
+        (Err(DriverError::Refused { step, .. }), DriverError::Refused { step: expected, .. }) => step == expected,
+        (Err(error), expected) => error == expected,
+        (Ok(()), _) => false,
+    };
+    type Subcodes = &'static [&'static str];
+    let cases: [(&'static str, Subcodes, DriverError); 12] = [
+        ("ContinuousMove", &["ActionNotSupported", "PTZNotSupported"], DriverError::Unsupported),
+        ("ContinuousMove", &["InvalidArgVal", "InvalidVelocity"], refused("ContinuousMove")),
+        ("ContinuousMove", &["NotAuthorized"], DriverError::LoginRefused),
+        ("Stop", &["InvalidArgVal", "NoProfile"], refused("Stop")),
+        ("SetPreset", &["Action", "TooManyPresets"], DriverError::PresetsFull),
+        ("SetPreset", &["Action", "MovingPTZ"], refused("SetPreset")),
+        ("GotoPreset", &["InvalidArgVal", "NoToken"], DriverError::PresetUnknown),
+        ("RemovePreset", &["InvalidArgVal", "NoToken"], DriverError::PresetUnknown),
+        ("SetVideoSourceConfiguration", &["InvalidArgVal", "ConfigModify"], refused("SetVideoSourceConfiguration")),
+        ("CreateMask", &["Action", "MaxMasks"], refused("CreateMask")),
+        ("GetMasks", &["ActionNotSupported"], DriverError::Unsupported),
+        ("GetSnapshotUri", &["Action", "IncompleteConfiguration"], refused("GetSnapshotUri")),
+    ];
+    for (operation, subcodes, expected) in cases {
+        camera.script().faults = vec![(operation, subcodes)];
+        let answer = match operation {
+            "ContinuousMove" => driver.ptz_start(ONE, RIGHT).await,
+            "Stop" => driver.ptz_stop(ONE).await,
+            "SetPreset" => driver.preset_add(ONE).await.map(drop),
+            "GotoPreset" => driver.preset_move(ONE, preset).await,
+            "RemovePreset" => driver.preset_clear(ONE, preset).await,
+            "SetVideoSourceConfiguration" => driver.mirror(ONE, Mirror::Centre).await,
+            "CreateMask" => driver.set_mask(ONE, true).await,
+            "GetMasks" => driver.mask(ONE).await.map(drop),
+            _ => driver.snapshot(ONE).await.map(drop),
+        };
+        assert!(same(answer.clone(), &expected), "{operation} {subcodes:?}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_picture_is_turned_and_turned_back() {
+    let camera = Camera::start(Script::default()).await;
+    let driver = camera.driver();
+    let rotation = || camera.state().rotate.clone().map(|rotate| (rotate.mode, rotate.degree));
+    driver.mirror(ONE, Mirror::Centre).await.unwrap();
+    assert_eq!(rotation(), Some((RotateMode::On, Some(180))));
+    driver.mirror(ONE, Mirror::Centre).await.unwrap();
+    assert_eq!(rotation(), Some((RotateMode::Off, None)));
+    // Mounted on its side it stays on its side.
+    camera.state().rotate = Some(Rotate { mode: RotateMode::On, degree: Some(90) });
+    driver.mirror(ONE, Mirror::Centre).await.unwrap();
+    assert_eq!(rotation(), Some((RotateMode::On, Some(270))));
+    for mirror in [Mirror::LeftRight, Mirror::UpDown] {
+        assert_eq!(driver.mirror(ONE, mirror).await, Err(DriverError::Unsupported));
+    }
+}
+
+#[tokio::test]
+async fn the_lens_is_covered_by_one_mask_and_other_masks_are_left_alone() {
+    let camera = Camera::start(Script::default()).await;
+    let driver = camera.driver();
+    let corner =
+        Polygon { points: vec![Vector { x: 0.0, y: 0.0 }, Vector { x: 0.5, y: 0.0 }, Vector { x: 0.0, y: 0.5 }] };
+    let window = media2::Mask {
+        token: Some("window".into()),
+        configuration_token: "c".into(),
+        polygon: corner,
+        kind: "Blurred".into(),
+        color: None,
+        enabled: true,
+    };
+    camera.state().masks.push(window.clone());
+    assert_eq!(driver.mask(ONE).await, Ok(false));
+    driver.set_mask(ONE, false).await.unwrap();
+    assert_eq!(camera.state().masks, std::slice::from_ref(&window));
+    for covered in [true, true, false, false, true] {
+        driver.set_mask(ONE, covered).await.unwrap();
+        assert_eq!(driver.mask(ONE).await, Ok(covered));
+        let masks = camera.state().masks.clone();
+        let [first, cover] = &masks[..] else { panic!("{masks:?}") };
+        assert_eq!((first, cover.enabled, cover.kind.as_str()), (&window, covered, "Color"));
+        assert_eq!(cover.color.as_ref().map(|color| color.x), Some(16.0));
+    }
+    // Another lens's is none of ours; and of two of ours both are taken away.
+    let cover = camera.state().masks[1].clone();
+    camera.state().masks.push(media2::Mask { token: Some("again".into()), ..cover.clone() });
+    let other = media2::Mask { token: Some("other".into()), configuration_token: "other".into(), ..cover };
+    camera.state().masks.push(other);
+    driver.set_mask(ONE, false).await.unwrap();
+    let enabled: Vec<_> = camera.state().masks.iter().map(|mask| mask.enabled).collect();
+    assert_eq!(enabled, [true, false, false, true]);
+    assert_eq!(driver.mask(ONE).await, Ok(false));
+}
+
+#[tokio::test]
+async fn a_still_picture_is_a_jpeg_or_an_error() {
+    // Wherever the camera says it is, it is on the camera.
+    let camera = Camera::start(Script { told_host: Some("169.254.169.254"), ..Default::default() }).await;
+    let driver = camera.driver();
+    for _ in 0..2 {
+        assert_eq!(driver.snapshot(ONE).await.unwrap(), [&JPEG[..], b"main"].concat());
+    }
+    assert_eq!(*camera.scripted.refused.lock().unwrap(), 0);
+    let protocol = |error: &DriverError| matches!(error, DriverError::Protocol { .. });
+    let refused = |error: &DriverError| matches!(error, DriverError::Refused { step: "snapshot", .. });
+    let login = |error: &DriverError| *error == DriverError::LoginRefused;
+    let whole = [&JPEG[..], &vec![0; crate::SNAPSHOT_BYTES_MAX - 4]].concat();
+    type Check = fn(&DriverError) -> bool;
+    let cases: [(u16, Vec<u8>, Check); 6] = [
+        (200, b"<html>".to_vec(), protocol),
+        (200, vec![], protocol),
+        (200, [&whole[..], &[0]].concat(), protocol),
+        (403, vec![], login),
+        (404, vec![], refused),
+        (503, JPEG.to_vec(), refused),
+    ];
+    for (status, body, expected) in cases {
+        let length = body.len();
+        camera.script().picture = Some((status, body));
+        let error = driver.snapshot(ONE).await.unwrap_err();
+        assert!(expected(&error), "{status}, {length} bytes: {error}");
+    }
+    camera.script().picture = Some((200, whole));
+    assert_eq!(driver.snapshot(ONE).await.unwrap().len(), crate::SNAPSHOT_BYTES_MAX);
+    assert_eq!(camera.driver_with("wrong").snapshot(ONE).await, Err(DriverError::LoginRefused));
+}
+
+#[tokio::test]
+async fn the_speaker_is_found_by_rtsp() {
+    let script =
+        rtsp_camera::Script { sdp: rtsp_camera::speaker_sdp("8", &[]), back_channel: true, ..Default::default() };
+    for (back_channel, talk) in [(true, Some("1")), (false, None)] {
+        let (url, _events) = rtsp_camera::camera(rtsp_camera::Script { back_channel, ..script }).await;
+        let rtsp = Url::parse(&url).unwrap().port();
+        let camera = Camera::start(Script { rtsp, ..Default::default() }).await;
+        let driver = camera.driver();
+        let facts = driver.probe().await.unwrap();
+        assert_eq!(facts.capabilities.get("support_talk").map(String::as_str), talk);
+        assert_eq!(driver.open_speaker(ONE).await.is_ok(), back_channel);
+    }
+}
+
+/// How a camera fails that was well when it was looked at.
+#[derive(Clone, Copy, Debug)]
+enum Failing {
+    /// Takes the request and says nothing.
+    Hangs,
+    /// Takes the request and closes.
+    Drops,
+    /// Closes in the middle of the answer.
+    Breaks,
+    /// Does not speak HTTP.
+    Babbles,
+    /// Answers with half a document.
+    Truncates,
+    /// Answers with another document.
+    Confuses,
+}
+
+async fn failing(how: Failing) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let document = |text: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len());
+    let stop = Envelope::of(&imaging::GetOptions { video_source_token: "lens".into() }).write();
+    let answer = match how {
+        Failing::Hangs | Failing::Drops => String::new(),
+        Failing::Breaks => "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n<s:Env".into(),
+        Failing::Babbles => "SSH-2.0-OpenSSH_9.2\r\n".into(),
+        Failing::Truncates => document(&stop[..stop.len() / 2]),
+        Failing::Confuses => document(&stop),
+    };
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let answer = answer.clone();
+            tokio::spawn(async move {
+                let mut request = Vec::new();
+                while !request.ends_with(b"</s:Envelope>") {
+                    stream.read_buf(&mut request).await.unwrap();
+                }
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                if matches!(how, Failing::Hangs) {
+                    std::future::pending::<()>().await;
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn whatever_it_was_asked_a_camera_that_fails_is_an_error_in_time() {
+    let camera = Camera::start(Script::default()).await;
+    let well = camera.driver();
+    well.probe().await.unwrap();
+    let known = well.session.lock().unwrap().clone().unwrap();
+    for how in
+        [Failing::Hangs, Failing::Drops, Failing::Breaks, Failing::Babbles, Failing::Truncates, Failing::Confuses]
+    {
+        let address = failing(how).await;
+        let url = Url::parse(&format!("http://{address}/")).unwrap();
+        let session = Session {
+            media: url.clone(),
+            masks: Some(url.clone()),
+            ptz: Some(url.clone()),
+            motors: known.motors.clone(),
+            channels: known.channels.clone(),
+            rotates: true,
+        };
+        let dialer = Dialer::new([AllowedHost { ip: address.ip(), port: None }]);
+        let driver = OnvifDriver::new(dialer, url.as_str(), None).unwrap();
+        *driver.session.lock().unwrap() = Some(Arc::new(session));
+        let driver = Arc::new(driver);
+        let began = Instant::now();
+        let mut asked = tokio::task::JoinSet::new();
+        for ability in 0..12 {
+            let driver = driver.clone();
+            asked.spawn(async move {
+                let answer = match ability {
+                    0 => driver.ptz_start(ONE, RIGHT).await,
+                    1 => driver.ptz_stop(ONE).await,
+                    2 => driver.position(ONE).await.map(drop),
+                    3 => driver.preset_add(ONE).await.map(drop),
+                    4 => driver.preset_move(ONE, PresetNo(1)).await,
+                    5 => driver.preset_clear(ONE, PresetNo(1)).await,
+                    6 => driver.mirror(ONE, Mirror::Centre).await,
+                    7 => driver.mask(ONE).await.map(drop),
+                    8 => driver.set_mask(ONE, true).await,
+                    9 => driver.snapshot(ONE).await.map(drop),
+                    10 => driver.open_speaker(ONE).await.map(drop),
+                    _ => driver.ping().await,
+                };
+                (ability, answer)
+            });
+        }
+        while let Some(answered) = asked.join_next().await {
+            let (ability, answer) = answered.unwrap();
+            let expected = match how {
+                Failing::Hangs => matches!(answer, Err(DriverError::Timeout { step: "http" })),
+                Failing::Drops | Failing::Breaks | Failing::Babbles => {
+                    matches!(answer, Err(DriverError::Unreachable { step: "http", .. }))
+                }
+                Failing::Truncates | Failing::Confuses => matches!(answer, Err(DriverError::Protocol { .. })),
+            };
+            assert!(expected, "{how:?}, ability {ability}: {answer:?}");
+        }
+        assert!(began.elapsed() < Duration::from_millis(4900), "{how:?}: {:?}", began.elapsed());
+    }
 }

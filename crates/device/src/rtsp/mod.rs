@@ -6,7 +6,7 @@ mod connection;
 mod pull;
 pub(crate) mod speaker;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod udp;
 
 use std::collections::BTreeMap;

@@ -218,16 +218,16 @@ async fn failures_name_their_step() {
 
 /// A camera by our own server session.
 #[derive(Clone, Copy)]
-struct Script {
-    sdp: &'static str,
+pub(crate) struct Script {
+    pub(crate) sdp: &'static str,
     /// So many frames of G.711 are sent.
-    media: i64,
+    pub(crate) media: i64,
     /// So many connections are told to come again later.
-    busy: u32,
+    pub(crate) busy: u32,
     /// Whether it knows what a back channel is.
-    back_channel: bool,
+    pub(crate) back_channel: bool,
     /// Status that SETUP is refused with.
-    full: Option<u16>,
+    pub(crate) full: Option<u16>,
 }
 
 impl Default for Script {
@@ -237,7 +237,7 @@ impl Default for Script {
 }
 
 /// A camera that does as scripted, and tells what it was asked.
-async fn camera(mut script: Script) -> (String, mpsc::UnboundedReceiver<Event>) {
+pub(crate) async fn camera(mut script: Script) -> (String, mpsc::UnboundedReceiver<Event>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("rtsp://{}/live", listener.local_addr().unwrap());
     let (told, events) = mpsc::unbounded_channel();
@@ -396,7 +396,7 @@ fn likeness(sent: &[i16], heard: &[i16]) -> f64 {
 }
 
 /// A description with picture, sound, and a speaker that takes `formats`.
-fn speaker_sdp(formats: &str, rtpmaps: &[&str]) -> &'static str {
+pub(crate) fn speaker_sdp(formats: &str, rtpmaps: &[&str]) -> &'static str {
     let rtpmaps: String = rtpmaps.iter().map(|rtpmap| format!("a=rtpmap:{rtpmap}\r\n")).collect();
     let live = g711_sdp();
     format!("{live}m=audio 0 RTP/AVP {formats}\r\n{rtpmaps}a=control:trackID=1\r\na=sendonly\r\n").leak()
