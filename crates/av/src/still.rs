@@ -49,6 +49,17 @@ pub fn jpeg(parameters: &CodecParameters, key_frame: &[u8]) -> Result<Bytes, Err
     }
 }
 
+/// Writes a picture that was never coded as a JPEG: 4:2:0, limited-range BT.709, rows without gaps.
+///
+/// # Errors
+/// [`Error::TooLarge`], or [`Error::Undecodable`] if a plane is shorter than its size says.
+pub fn jpeg_of_i420(width: usize, height: usize, [y, cb, cr]: [&[u8]; 3]) -> Result<Bytes, Error> {
+    let chroma = width.div_ceil(2);
+    let planes = [(y, width), (cb, chroma), (cr, chroma)];
+    let signal = VideoSignal { full_range: false, matrix: 1 };
+    write(&Picture { width, height, halved: true, planes, convert: Convert::to_jpeg(signal) })
+}
+
 fn undecodable(why: impl std::fmt::Display) -> Error {
     Error::Undecodable(why.to_string())
 }

@@ -118,7 +118,7 @@ impl Camera {
             name: concat!("fluorite-camera/", env!("CARGO_PKG_VERSION")).into(),
             auth: Some(Auth { verifier: login::verifier(), password }),
             session_timeout: SESSION_TIMEOUT,
-            features: Vec::new(),
+            features: vec![rtsp::BACK_CHANNEL.to_owned()],
         };
         let shared = rtsp::Shared {
             listen: config.listen,
@@ -126,6 +126,7 @@ impl Camera {
             channels: channels.clone(),
             settings: Arc::new(settings),
             clock,
+            faults: faults.clone(),
             counters: counters.clone(),
             connections_max: config.connections_max,
         };

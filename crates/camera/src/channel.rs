@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use av::still;
 use bytes::Bytes;
 
 use crate::Error;
@@ -16,10 +17,9 @@ use crate::lens::Lens;
 use crate::live::blocking;
 use crate::ptz::{Axes, Ptz, Status};
 use crate::replay::Clip;
-use crate::scene::Scene;
+use crate::scene::{Picture, Scene};
 use crate::speaker::Speaker;
 use crate::stats::Counters;
-use crate::still;
 use crate::viewfinder::{Area, Caption, Flip, LazyScene, Sight, Viewfinder};
 
 /// Presets a channel keeps.
@@ -243,20 +243,28 @@ impl Channel {
         self.stream(quality).video.request_key_frame();
     }
 
-    /// What it sees now, in the main stream's size, as JPEG; `None` if it replays a file whose
-    /// pictures it cannot decode.
+    /// What it sees now, in the main stream's size, as JPEG; of a file that is replayed, the picture it
+    /// begins with.
     ///
     /// # Errors
-    /// If an encoder fails.
-    pub async fn snapshot(&self) -> Result<Option<Bytes>, Error> {
+    /// If the file's picture cannot be decoded.
+    pub async fn snapshot(&self) -> Result<Bytes, Error> {
         let _turn = self.still.lock().await;
-        if self.clip.is_some() {
-            return Ok(None);
+        if let Some(clip) = self.clip.clone() {
+            return blocking(move || {
+                let (codec, key_frame) = clip.first_picture();
+                Ok(still::jpeg(codec, key_frame)?)
+            })
+            .await;
         }
         let mut viewfinder = self.viewfinder(Quality::Main);
         let elapsed = self.clock.elapsed();
         let sight = self.sight(elapsed);
-        blocking(move || still::jpeg(viewfinder.draw(elapsed, clock::wall(), &sight)).map(Some)).await
+        blocking(move || {
+            let Picture { width, height, y, u, v } = viewfinder.draw(elapsed, clock::wall(), &sight);
+            Ok(still::jpeg_of_i420(*width, *height, [y, u, v])?)
+        })
+        .await
     }
 
     /// Its loudspeaker.

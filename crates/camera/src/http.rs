@@ -244,8 +244,7 @@ pub async fn picture(site: &Site, channel: &Channel) -> Response<Content> {
         _ => {}
     }
     match channel.snapshot().await {
-        Ok(Some(jpeg)) => whole(StatusCode::OK, TYPE, jpeg),
-        Ok(None) => empty(StatusCode::NOT_IMPLEMENTED),
+        Ok(jpeg) => whole(StatusCode::OK, TYPE, jpeg),
         Err(error) => {
             warn!(channel = channel.number(), %error, "no still picture");
             empty(StatusCode::INTERNAL_SERVER_ERROR)

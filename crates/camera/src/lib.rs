@@ -47,7 +47,6 @@ pub mod scene;
 pub mod sound;
 mod speaker;
 mod stats;
-mod still;
 mod token;
 mod viewfinder;
 
@@ -72,6 +71,9 @@ pub enum Error {
     /// An elementary stream is not what it should be.
     #[error("elementary stream")]
     Stream(#[from] av::codec::Error),
+    /// There is no still picture.
+    #[error("still picture")]
+    Still(#[from] av::still::Error),
     /// A socket could not be opened.
     #[error("cannot listen on {address}")]
     Listen {

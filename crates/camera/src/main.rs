@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use camera::{Camera, Config, Quality, SoundConfig, VideoConfig};
+use camera::{Camera, Config, Fault, Quality, SoundConfig, VideoConfig};
 use clap::{Parser, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
@@ -67,6 +67,15 @@ struct Arguments {
     /// Send this file (FLV, or H.264 with start codes) again and again instead of drawing and encoding
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
+    /// Write what the speaker hears into this WAV file; further channels add their number to its name
+    #[arg(long, value_name = "FILE", conflicts_with = "count")]
+    speaker: Option<PathBuf>,
+    /// So many channels: with more than one it is a recorder
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=i64::from(Config::CHANNELS_MAX)))]
+    channels: u16,
+    /// Fail from the beginning: slow=SECONDS, refuse, drop, wrong-password, malformed or silent
+    #[arg(long, value_name = "NAME[=SECONDS]", default_value = "none")]
+    fault: Fault,
     /// So many cameras in one process
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     count: u16,
@@ -81,6 +90,8 @@ Examples:
     fluorite-camera --password secret12
   A camera for the whole network, found by searching:
     fluorite-camera --password secret12 --listen 0.0.0.0 --discovery
+  A recorder of four channels, whose speakers write heard.wav, heard-2.wav and so on:
+    fluorite-camera --password secret12 --channels 4 --speaker heard.wav
   Five hundred cameras for a load test, at next to no cost each:
     ffmpeg -f lavfi -i testsrc2=s=1280x720:r=25 -t 10 -c:v libx264 -g 50 -bf 0 clip.flv
     fluorite-camera --password secret12 --replay clip.flv --count 500 --http-port 0 --rtsp-port 0 --quiet";
@@ -165,7 +176,9 @@ impl Arguments {
             },
             main: video(self.main, self.main_kbps),
             sub: video(self.sub, self.sub_kbps),
+            channels: self.channels,
             replay: self.replay.clone(),
+            speaker: self.speaker.clone(),
             scene_seed: self.seed.wrapping_add(u64::from(n)),
             utc_offset_minutes: self.utc_offset,
             ..Config::default()
@@ -181,6 +194,7 @@ async fn main() -> anyhow::Result<()> {
     let configs = (0..arguments.count).map(|n| arguments.config(n)).collect::<anyhow::Result<Vec<_>>>()?;
     let cameras = Camera::start_all(configs).await?;
     for camera in &cameras {
+        camera.faults().set(arguments.fault);
         let [main, sub] = Quality::ALL.map(|quality| camera.rtsp_url(quality));
         let (serial, onvif) = (&camera.config().serial, camera.onvif_url());
         match arguments.quiet {

@@ -78,6 +78,12 @@ impl Clip {
         frames.retain(|(time, _)| *time < length);
         Ok(Clip { tracks, frames, length })
     }
+
+    /// Its first picture, a key frame, and what a decoder must know.
+    pub fn first_picture(&self) -> (&CodecParameters, &[u8]) {
+        let picture = self.frames.iter().find(|(_, frame)| frame.track == TrackId::VIDEO);
+        (&self.tracks[0].codec, picture.map_or(&[], |(_, frame)| &frame.data))
+    }
 }
 
 /// Tracks and frames as the file has them.

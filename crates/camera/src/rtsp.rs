@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use av::{Frame, MediaKind, Track};
+use av::{Frame, G711Law, MediaKind, Track};
 use bytes::{BufMut, Bytes, BytesMut};
-use proto::rtp::{Packetizer, rtcp};
+use proto::rtp::{Packet, Packetizer, Reorder, rtcp};
 use proto::rtsp::Transport;
 use proto::rtsp::message::interleaved_header;
 use proto::rtsp::server::{self, CloseReason, Event, Output, ServerSession, ServerSettings};
-use proto::sdp::Description;
+use proto::sdp::{Description, Direction, Media, PayloadFormat};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -26,9 +26,11 @@ use tracing::{Instrument, debug, info, info_span, warn};
 
 use crate::channel::Channel;
 use crate::clock::{self, Clock};
+use crate::faults::{Fault, Faults};
 use crate::feed::{Feed, Stream};
+use crate::speaker::Talk;
 use crate::stats::{Counters, Level};
-use crate::token;
+use crate::{speaker, token};
 
 /// A client that takes nothing for this long is gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,6 +40,13 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 /// Bytes read at once; requests are small, and RTCP smaller.
 const READ_SIZE: usize = 4096;
+/// The feature by which a client asks for the way back (ONVIF Streaming 5.3.1).
+pub const BACK_CHANNEL: &str = "www.onvif.org/ver20/backchannel";
+/// Payload types of G.711 (RFC 3551 §6).
+const PCMU: u8 = 0;
+const PCMA: u8 = 8;
+/// Longest gap in timestamps that is heard as silence, samples: after a longer one a new sound begins.
+const PAUSE_MAX: usize = speaker::SAMPLE_RATE as usize;
 /// Tries to find a pair of free neighbouring ports.
 const PORT_TRIES: usize = 32;
 
@@ -53,6 +62,8 @@ pub struct Shared {
     pub settings: Arc<ServerSettings>,
     /// Time of the streams.
     pub clock: Clock,
+    /// How the way back fails.
+    pub faults: Faults,
     /// Numbers.
     pub counters: Arc<Counters>,
     /// Most connections at a time.
@@ -60,16 +71,39 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// The stream behind a path.
-    fn stream(&self, path: &str) -> Option<&Stream> {
+    /// Channel and stream behind a path.
+    fn stream(&self, path: &str) -> Option<(&Channel, &Stream)> {
         let (number, quality) = token::path(path)?;
-        Some(self.channels.get(usize::from(number).checked_sub(1)?)?.stream(quality))
+        let channel = self.channels.get(usize::from(number).checked_sub(1)?)?;
+        Some((channel, channel.stream(quality)))
     }
 
     /// What DESCRIBE says of a stream; each medium has one format.
     fn description(&self, stream: &Stream) -> Description {
         let tracks: Vec<Track> = stream.feeds().map(|feed| feed.track.clone()).collect();
         Description::live(&self.name, &tracks, server::control)
+    }
+
+    /// What DESCRIBE says to one who wants to speak: after the stream's media one for the way back
+    /// (ONVIF Streaming 5.3).
+    fn description_with_back_channel(&self, stream: &Stream) -> Description {
+        let mut description = self.description(stream);
+        description.media.iter_mut().for_each(|media| media.direction = Direction::ReceiveOnly);
+        let format = |(payload_type, encoding): (u8, &str)| PayloadFormat {
+            payload_type,
+            encoding: encoding.to_owned(),
+            clock_rate: speaker::SAMPLE_RATE,
+            channels: 1,
+            parameters: Vec::new(),
+        };
+        description.media.push(Media {
+            kind: "audio".to_owned(),
+            control: Some(server::control(description.media.len())),
+            direction: Direction::SendOnly,
+            size: None,
+            formats: [(PCMU, "PCMU"), (PCMA, "PCMA")].map(format).into(),
+        });
+        description
     }
 }
 
@@ -101,7 +135,7 @@ pub async fn serve(listener: TcpListener, shared: Arc<Shared>, cancel: Cancellat
     while connections.join_next().await.is_some() {}
 }
 
-/// Where the packets of a track go.
+/// Where the packets of a track go, or come from.
 enum Link {
     Interleaved { rtp: u8, rtcp: u8 },
     Udp { rtp: UdpSocket, rtcp: UdpSocket, to: [SocketAddr; 2] },
@@ -112,6 +146,39 @@ struct Sender {
     feed: Arc<Feed>,
     packetizer: Packetizer,
     link: Link,
+}
+
+/// A client's sound on its way to the speaker.
+struct Speech {
+    track: usize,
+    link: Link,
+    talk: Talk,
+    order: Reorder,
+    /// The timestamp after the last sample.
+    next: Option<u32>,
+}
+
+impl Speech {
+    /// Plays a packet, and those that waited for it. What is no packet of ours is passed over.
+    async fn hear(&mut self, now: std::time::Instant, data: &Bytes) {
+        if let Ok(packet) = Packet::parse(data) {
+            self.order.push(now, packet);
+        }
+        while let Some(packet) = self.order.pull(now) {
+            let law = match packet.payload_type {
+                PCMU => G711Law::Mu,
+                PCMA => G711Law::A,
+                _ => continue,
+            };
+            // Lost packets and pauses are silence, so that what follows is heard in its time.
+            let pause = packet.timestamp.wrapping_sub(self.next.unwrap_or(packet.timestamp)) as usize;
+            if (1..=PAUSE_MAX).contains(&pause) {
+                self.talk.play(&vec![0; pause]).await;
+            }
+            self.next = Some(packet.timestamp.wrapping_add(packet.payload.len() as u32));
+            self.talk.play_g711(law, &packet.payload).await;
+        }
+    }
 }
 
 /// A session that plays.
@@ -132,6 +199,7 @@ struct Connection {
     session: ServerSession,
     senders: BTreeMap<usize, Sender>,
     player: Option<Player>,
+    speech: Option<Speech>,
     /// Bytes to write: answers, and packets over TCP.
     out: BytesMut,
     packets: Vec<Bytes>,
@@ -150,6 +218,8 @@ enum Wake {
     Report,
     /// RTCP over UDP: the viewer is alive.
     Alive,
+    /// Sound over UDP.
+    Speech(Bytes),
     Timeout,
 }
 
@@ -161,6 +231,7 @@ impl Connection {
             peer,
             senders: BTreeMap::new(),
             player: None,
+            speech: None,
             out: BytesMut::new(),
             packets: Vec::new(),
             heard: Instant::now(),
@@ -212,6 +283,13 @@ impl Connection {
                 Wake::Frame(_, Err(RecvError::Closed)) => return Err(Gone("stream ended")),
                 Wake::Report => self.report().await,
                 Wake::Alive => self.session.keep_alive(std::time::Instant::now()),
+                Wake::Speech(data) => {
+                    let now = std::time::Instant::now();
+                    self.session.keep_alive(now);
+                    if let Some(speech) = &mut self.speech {
+                        speech.hear(now, &data).await;
+                    }
+                }
                 Wake::Timeout => {
                     let now = Instant::now();
                     self.session.handle_timeout(now.into_std());
@@ -238,22 +316,29 @@ impl Connection {
     }
 
     async fn wait(&mut self, input: &mut BytesMut, deadline: Instant) -> Wake {
-        let Connection { socket, player, senders, peer, .. } = self;
+        let Connection { socket, player, speech, senders, peer, .. } = self;
         let report = player.as_ref().map(|player| player.next_report);
         let mut frames = player.iter_mut().flat_map(|player| player.frames.iter_mut());
         let (first, second) = (frames.next(), frames.next());
-        let mut udp = senders.values().filter_map(|sender| match &sender.link {
+        let spoken = speech.as_ref().map(|speech| &speech.link);
+        let mut udp = senders.values().map(|sender| &sender.link).chain(spoken).filter_map(|link| match link {
             Link::Udp { rtcp, .. } => Some(rtcp),
             Link::Interleaved { .. } => None,
         });
-        let (first_rtcp, second_rtcp) = (udp.next(), udp.next());
+        let reports = [udp.next(), udp.next(), udp.next()];
+        let sound = spoken.and_then(|link| match link {
+            Link::Udp { rtp, .. } => Some(rtp),
+            Link::Interleaved { .. } => None,
+        });
         tokio::select! { biased;
             read = socket.read_buf(input) => Wake::Read(read),
             wake = receive(first) => wake,
             wake = receive(second) => wake,
             () = at(report) => Wake::Report,
-            () = hear(first_rtcp, peer.ip()) => Wake::Alive,
-            () = hear(second_rtcp, peer.ip()) => Wake::Alive,
+            data = datagram(sound, peer.ip()) => Wake::Speech(data),
+            () = hear(reports[0], peer.ip()) => Wake::Alive,
+            () = hear(reports[1], peer.ip()) => Wake::Alive,
+            () = hear(reports[2], peer.ip()) => Wake::Alive,
             () = sleep_until(deadline) => Wake::Timeout,
         }
     }
@@ -261,31 +346,42 @@ impl Connection {
     async fn handle(&mut self, event: Event) {
         let now = std::time::Instant::now();
         match event {
-            Event::Describe { path, .. } => match self.shared.stream(&path) {
-                Some(stream) => {
-                    let description = self.shared.description(stream);
-                    self.session.describe(now, &description.write(clock::wall().0 as u64));
+            Event::Describe { path, require, .. } => {
+                let shared = self.shared.clone();
+                let Some((_, stream)) = shared.stream(&path) else { return self.session.refuse(now, 404) };
+                if require.iter().any(|feature| feature == BACK_CHANNEL) {
+                    self.describe_back_channel(stream).await;
+                } else {
+                    self.describe(&shared.description(stream));
                 }
-                None => self.session.refuse(now, 404),
-            },
+            }
             Event::Setup { path, track, transport, .. } => match self.set_up(&path, track, &transport).await {
                 Ok(ports) => {
-                    let ssrc = self.senders[&track].packetizer.ssrc();
+                    // Of the way back nothing comes from us but a number.
+                    let ssrc = self.senders.get(&track).map_or(0, |sender| sender.packetizer.ssrc());
                     self.session.accept_setup(now, ssrc, ports);
                 }
-                Err(status) => self.session.refuse(now, status),
+                Err(Some(status)) => self.session.refuse(now, status),
+                Err(None) => self.closing = true,
             },
             Event::Play { .. } => self.play(now),
             Event::Pause => self.player = None,
             Event::Teardown => {
                 self.player = None;
+                self.speech = None;
                 self.senders.clear();
             }
-            // Sound for a speaker would come here; reports tell nothing we act on.
-            Event::Packet { .. } => {}
+            Event::Packet { track, rtcp: false, data } => {
+                if let Some(speech) = self.speech.as_mut().filter(|speech| speech.track == track) {
+                    speech.hear(now, &data).await;
+                }
+            }
+            // Reports tell nothing we act on.
+            Event::Packet { rtcp: true, .. } => {}
             Event::Closed(reason) => {
                 self.closing = true;
                 self.player = None;
+                self.speech = None;
                 let counters = &self.shared.counters;
                 match &reason {
                     CloseReason::Input(_) | CloseReason::Backlog => counters.malformed.fetch_add(1, Relaxed),
@@ -297,10 +393,37 @@ impl Connection {
         }
     }
 
-    /// Prepares a track; answers our ports if it goes over UDP, or an RTSP status.
-    async fn set_up(&mut self, path: &str, track: usize, transport: &Transport) -> Result<Option<(u16, u16)>, u16> {
-        let stream = self.shared.stream(path).ok_or(404u16)?;
-        let feed = stream.feeds().nth(track).ok_or(404u16)?.clone();
+    fn describe(&mut self, description: &Description) {
+        self.session.describe(std::time::Instant::now(), &description.write(clock::wall().0 as u64));
+    }
+
+    /// The same for one who wants to speak; this is where the way back is slow, silent or malformed.
+    async fn describe_back_channel(&mut self, stream: &Stream) {
+        match self.shared.faults.get() {
+            // The client's connection is left as it is: with a question open.
+            Fault::Silent => return,
+            Fault::Malformed => return self.session.describe(std::time::Instant::now(), "<?xml version=\"1.0\"?>"),
+            Fault::Slow(by) => sleep(by).await,
+            Fault::None | Fault::Refuse | Fault::Drop | Fault::WrongPassword => {}
+        }
+        self.describe(&self.shared.description_with_back_channel(stream));
+    }
+
+    /// Prepares a track; answers our ports if it goes over UDP, else an RTSP status, or nothing to
+    /// close the connection.
+    async fn set_up(
+        &mut self,
+        path: &str,
+        track: usize,
+        transport: &Transport,
+    ) -> Result<Option<(u16, u16)>, Option<u16>> {
+        let shared = self.shared.clone();
+        let (channel, stream) = shared.stream(path).ok_or(404u16)?;
+        let feed = stream.feeds().nth(track).cloned();
+        // The way back comes after the others.
+        if feed.is_none() && track != stream.feeds().count() {
+            return Err(Some(404));
+        }
         let (link, ports) = match *transport {
             Transport::Interleaved { rtp, rtcp } => (Link::Interleaved { rtp, rtcp }, None),
             Transport::Udp { client, .. } => {
@@ -310,6 +433,20 @@ impl Connection {
                 let to = [client.0, client.1].map(|port| SocketAddr::new(self.peer.ip(), port));
                 (Link::Udp { rtp, rtcp, to }, Some(ports))
             }
+        };
+        let Some(feed) = feed else {
+            match self.shared.faults.get() {
+                Fault::Refuse => return Err(Some(503)),
+                Fault::Drop => return Err(None),
+                _ => {}
+            }
+            // One who sets the way back up again keeps it.
+            let talk = match self.speech.take() {
+                Some(speech) => speech.talk,
+                None => channel.speaker().open().ok_or(453u16)?,
+            };
+            self.speech = Some(Speech { track, link, talk, order: Reorder::default(), next: None });
+            return Ok(ports);
         };
         let media = &self.shared.description(stream).media[track];
         let packetizer = Packetizer::new(media.formats[0].payload_type);
@@ -435,16 +572,20 @@ async fn at(instant: Option<Instant>) {
     }
 }
 
-/// Waits for RTCP from the viewer, and from nobody else.
+/// Waits for RTCP from the viewer.
 async fn hear(socket: Option<&UdpSocket>, viewer: IpAddr) {
+    while rtcp::parse(&datagram(socket, viewer).await).is_err() {}
+}
+
+/// Waits for a datagram from the viewer, and from nobody else.
+async fn datagram(socket: Option<&UdpSocket>, viewer: IpAddr) -> Bytes {
     let Some(socket) = socket else { return std::future::pending().await };
     let mut datagram = [0; 1500];
     loop {
         if let Ok((length, from)) = socket.recv_from(&mut datagram).await
             && from.ip() == viewer
-            && rtcp::parse(&datagram[..length]).is_ok()
         {
-            return;
+            return Bytes::copy_from_slice(&datagram[..length]);
         }
     }
 }

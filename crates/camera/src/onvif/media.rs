@@ -34,7 +34,7 @@ impl Site {
         Ok(match request {
             Request::GetServiceCapabilities(_) => {
                 let capabilities = MediaServiceCapabilities {
-                    snapshot_uri: Some(self.config.replay.is_none()),
+                    snapshot_uri: Some(true),
                     rotation: Some(true),
                     profile: ProfileCapabilities { maximum_number_of_profiles: Some(self.profiles().count() as i32) },
                     streaming: StreamingCapabilities {
@@ -65,9 +65,6 @@ impl Site {
             }
             Request::GetSnapshotUri(ask) => {
                 let (channel, quality) = self.profile_of(&ask.profile_token)?;
-                if self.config.replay.is_some() {
-                    return Err(Fault::receiver(&["ActionNotSupported"], "there are no still pictures of a file"));
-                }
                 let media_uri = media_uri(still_url(call.host, channel, quality));
                 document(&GetSnapshotUriResponse { media_uri })
             }
