@@ -1,19 +1,20 @@
-//! The pure ring of GOPs: what is recent of one stream, bounded, readable from any position.
+//! The pure ring: what is recent of one stream, bounded, readable from any position.
 
 use std::collections::VecDeque;
 
 /// How much of a stream is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct RingLimits {
-    /// Payload bytes kept at most. When more is written the oldest GOP leaves, and a GOP that alone is
-    /// larger loses its head: its readers continue at the next key frame.
+    /// Payload bytes kept at most, unless a single item is larger. A newest GOP that outgrows this loses
+    /// its head: who comes then waits for the next key frame.
     pub bytes_max: usize,
-    /// The oldest GOP leaves once what follows it covers this many milliseconds.
+    /// What is older than this many milliseconds leaves, except the newest GOP: readers may lag by this
+    /// much, and new ones can start at once.
     pub duration_ms: i64,
 }
 
 impl Default for RingLimits {
-    /// 16 MiB: two 4 s GOPs at 8 Mbit/s, doubled; 3 s so that a reader may lag by that much and more.
+    /// 16 MiB: 4 s at 32 Mbit/s; 3 s so that a reader may lag by that much.
     fn default() -> Self {
         RingLimits { bytes_max: 16 << 20, duration_ms: 3_000 }
     }
@@ -27,9 +28,11 @@ struct Entry<T> {
 
 /// Recent items of one stream (frames, or blocks made of them), numbered without gap from 0.
 ///
-/// Invariants: the first item starts a GOP, unless the ring is empty or one GOP outgrew
-/// [`RingLimits::bytes_max`]; `bytes` is the sum of the sizes held and above the limit only while
-/// there is a single item.
+/// Items leave one by one, not a GOP at a time: a reader that goes on does not care where it stands in
+/// a GOP, and one that starts wants the newest.
+///
+/// Invariants: `gops` are the GOP starts among the items held; `bytes` is the sum of the sizes held and
+/// above the limit only while there is a single item.
 pub struct Ring<T> {
     limits: RingLimits,
     entries: VecDeque<Entry<T>>,
@@ -54,27 +57,22 @@ impl<T> Ring<T> {
         }
         self.bytes += size;
         self.entries.push_back(Entry { item, size, at_ms });
-        while let Some(&second) = self.gops.get(1)
-            && (self.bytes > self.limits.bytes_max || at_ms - self.at_ms(second) >= self.limits.duration_ms)
-        {
-            self.drop_to(second);
-        }
-        while self.bytes > self.limits.bytes_max && self.entries.len() > 1 {
-            self.drop_to(self.base + 1);
+        while self.entries.len() > 1 && (self.bytes > self.limits.bytes_max || self.is_stale(at_ms)) {
+            self.drop_oldest();
         }
     }
 
-    fn at_ms(&self, number: u64) -> i64 {
-        self.entries[(number - self.base) as usize].at_ms
+    /// Whether the oldest item is of no use any more at stream time `now_ms`.
+    fn is_stale(&self, now_ms: i64) -> bool {
+        let in_newest_gop = self.newest_gop().is_none_or(|gop| self.base >= gop);
+        !in_newest_gop && now_ms - self.entries[0].at_ms > self.limits.duration_ms
     }
 
-    fn drop_to(&mut self, number: u64) {
-        while self.base < number {
-            let entry = self.entries.pop_front().expect("numbers below the head are held");
-            self.bytes -= entry.size;
-            self.base += 1;
-        }
-        while self.gops.front().is_some_and(|&gop| gop < number) {
+    fn drop_oldest(&mut self) {
+        let Some(entry) = self.entries.pop_front() else { return };
+        self.bytes -= entry.size;
+        self.base += 1;
+        while self.gops.front().is_some_and(|&gop| gop < self.base) {
             self.gops.pop_front();
         }
     }
@@ -135,18 +133,20 @@ mod tests {
     }
 
     #[test]
-    fn keeps_whole_gops_for_the_time_asked() {
+    fn keeps_the_time_asked_and_always_the_newest_gop() {
         let ring = filled(limits(1 << 20, 1000), 200, 25);
-        assert_eq!(ring.base % 25, 0);
-        assert_eq!((ring.base, ring.newest_gop()), (150, Some(175)));
-        assert_eq!(ring.bytes(), 500);
+        assert_eq!((ring.base, ring.newest_gop(), ring.bytes()), (174, Some(175), 260));
+        let ring = filled(limits(1 << 20, 1000), 190, 100);
+        assert_eq!((ring.base, ring.newest_gop(), ring.bytes()), (100, Some(100), 900));
+        let ring = filled(limits(1 << 20, 1000), 102, 100);
+        assert_eq!((ring.base, ring.newest_gop()), (76, Some(100)), "the GOP before leaves when the newest begins");
     }
 
     #[test]
     fn a_lagging_reader_restarts_at_the_newest_key_frame() {
         let ring = filled(limits(1 << 20, 1000), 190, 25);
         assert_eq!(ring.resume(Some(3)), Some((175, 172)));
-        assert_eq!(ring.resume(Some(176)), Some((176, 0)));
+        assert_eq!(ring.resume(Some(170)), Some((170, 0)));
         assert_eq!(ring.resume(None), Some((175, 0)));
     }
 
