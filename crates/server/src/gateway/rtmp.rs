@@ -4,8 +4,13 @@
 //! fan-out and the task keeps reading commands; a player over TLS is fed by its task. A publisher's
 //! messages become frames of the stream that its key names.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use av::container::flv::{FrameReader, TagType};
@@ -13,7 +18,7 @@ use av::{MediaKind, UnixMicros};
 use bytes::Bytes;
 use proto::rtmp::server::{Event, Media, ServerSession};
 use proto::rtmp::{Output, StreamPath};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
@@ -29,8 +34,10 @@ use crate::listener::Listener;
 const WISH_WITHIN: Duration = Duration::from_secs(10);
 /// A publisher that sends nothing for this long is gone: half-open peers are freed within 15 s (T9).
 const SILENCE: Duration = Duration::from_secs(12);
-/// Read at once from a peer that has not been let in, and from a publisher.
-const READ: usize = 16 << 10;
+/// Read at once from a peer that has not been let in.
+const READ: usize = 4 << 10;
+/// Read at once from a publisher: a key frame in a few.
+const SCRATCH_BYTES: usize = 64 << 10;
 
 /// Accepts until the gateway is cancelled.
 pub async fn accept(gateway: Arc<Gateway>, listener: Listener, tls: Option<TlsAcceptor>) {
@@ -271,7 +278,6 @@ async fn publish<S: AsyncRead + AsyncWrite + Unpin>(
     let session = gateway.sessions.begin(peer, Protocol::RtmpPublish, stream.clone(), None);
     info!(%stream, "publishing");
     let mut frames = FrameReader::new();
-    let mut buffer = vec![0; READ];
     let mut fault = String::new();
     let why = 'publish: loop {
         while let Some(output) = rtmp.poll_output() {
@@ -295,18 +301,18 @@ async fn publish<S: AsyncRead + AsyncWrite + Unpin>(
         let read = tokio::select! {
             biased;
             () = session.over() => break Why::Killed,
-            read = timeout(SILENCE, socket.read(&mut buffer)) => read,
+            read = timeout(SILENCE, read_with(socket, |bytes| (bytes.len(), rtmp.handle_input(bytes)))) => read,
         };
         match read {
             Err(_) => break Why::Stalled,
-            Ok(Ok(n @ 1..)) => {
+            Ok(Ok((0, _)) | Err(_)) => break Why::PeerLeft,
+            Ok(Ok((n, understood))) => {
                 session.add_bytes(n as u64);
-                if let Err(error) = rtmp.handle_input(&buffer[..n]) {
+                if let Err(error) = understood {
                     debug!(error = %error, fault = %error.fault, "malformed RTMP");
                     break Why::Malformed;
                 }
             }
-            Ok(Ok(0) | Err(_)) => break Why::PeerLeft,
         }
     };
     info!(%stream, why = why.name(), "publishing ended");
@@ -316,6 +322,24 @@ async fn publish<S: AsyncRead + AsyncWrite + Unpin>(
         // A fault in RTMP itself has been put into words by the session, which then says no more.
         refuse(socket, &mut rtmp, "NetStream.Publish.Failed", &fault).await;
     }
+}
+
+thread_local! {
+    /// Where publishers' bytes are read to, on their way into messages.
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_BYTES]);
+}
+
+/// Gives `take` what can be read at once, nothing at the end. The memory is shared by all that a thread
+/// reads, since a connection that waits needs none. Cancel safe.
+async fn read_with<T>(socket: &mut (impl AsyncRead + Unpin), mut take: impl FnMut(&[u8]) -> T) -> io::Result<T> {
+    poll_fn(|cx| {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            ready!(Pin::new(&mut *socket).poll_read(cx, &mut buffer))?;
+            Poll::Ready(Ok(take(buffer.filled())))
+        })
+    })
+    .await
 }
 
 fn write(
