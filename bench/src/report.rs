@@ -14,7 +14,7 @@ use crate::measure::{Fanout, Plan, Results, Subject, Thorough};
 use crate::server::Setting;
 
 /// Milliseconds of media that Fluorite keeps of each stream by default, `media.ring_ms`.
-const RING_MS: f64 = 3000.0;
+const RING_MS: u32 = 3000;
 
 /// The page in Markdown.
 ///
@@ -125,9 +125,8 @@ fn publishers(out: &mut String, results: &Results, thorough: &Thorough, clip: &C
     }
     writeln!(
         out,
-        "\nFluorite keeps {:.0} s of each stream and the GOP that is then still whole, on the average {:.0} KiB; \
-         nginx-rtmp keeps nothing.",
-        RING_MS / 1e3,
+        "\nFluorite keeps {} s of each stream, at most {:.0} KiB of frames on the average; nginx-rtmp keeps nothing.",
+        RING_MS / 1000,
         ring_kib(clip)
     )?;
     Ok(())
@@ -196,9 +195,20 @@ fn aims(out: &mut String, results: &Results, plan: &Plan, clip: &Clip) -> Result
     Ok(())
 }
 
-/// KiB of a ring of frames, on the average: the oldest GOP leaves once what follows covers `RING_MS`.
+/// KiB of frames in a ring, payload and [`av::Frame`], when all rings together are fullest: a process keeps
+/// the memory it once needed. The publishers play the clip at most a GOP apart.
 fn ring_kib(clip: &Clip) -> f64 {
-    clip.bytes_per_s * (RING_MS / 1e3 + f64::from(GOP_S) / 2.0) / 1024.0
+    const STEP_MS: u32 = 40;
+    let steps = (clip.length_ms / STEP_MS) as usize;
+    let mut written = vec![0; steps];
+    for tag in &clip.frames {
+        written[(tag.timestamp_ms / STEP_MS) as usize % steps] += tag.body.len() + size_of::<av::Frame>();
+    }
+    let held =
+        |at: usize| (0..RING_MS / STEP_MS).map(|ago| written[(at + steps - ago as usize) % steps]).sum::<usize>();
+    let apart = (GOP_S * 1000 / STEP_MS) as usize;
+    let together = |at: usize| (0..apart).map(|ago| held((at + steps - ago) % steps)).sum::<usize>() / apart;
+    (0..steps).map(together).max().unwrap_or_default() as f64 / 1024.0
 }
 
 fn find(results: &Results, viewers: usize, subject: Subject) -> Option<&Fanout> {
