@@ -33,19 +33,25 @@ AUDIO = {
     "pcmu": "audio/x-raw,rate=8000,channels=1 ! mulawenc ! rtppcmupay name=pay1 pt=0",
 }
 
-# What a back channel takes: encoding name, payload type, depayloader and decoder.
+# What a back channel takes: its RTP, depayloader and decoder.
 SPEAKER = {
-    "pcma": ("PCMA", 8, "rtppcmadepay ! alawdec"),
-    "pcmu": ("PCMU", 0, "rtppcmudepay ! mulawdec"),
+    "pcma": ("payload=8, clock-rate=8000, encoding-name=PCMA", "rtppcmadepay ! alawdec"),
+    "pcmu": ("payload=0, clock-rate=8000, encoding-name=PCMU", "rtppcmudepay ! mulawdec"),
+    "aac": (
+        "payload=97, clock-rate=16000, encoding-name=MPEG4-GENERIC, encoding-params=(string)1, streamtype=(string)5,"
+        " mode=(string)AAC-hbr, config=(string)1408, sizelength=(string)13, indexlength=(string)3,"
+        " indexdeltalength=(string)3",
+        "rtpmp4gdepay ! avdec_aac",
+    ),
 }
 
 
 def speaker(args):
-    name, payload, decode = SPEAKER[args.speaker_codec]
+    rtp, decode = SPEAKER[args.speaker_codec]
     # Unbuffered: a test reads while it is written.
     return (
-        f'( capsfilter caps="application/x-rtp, media=audio, payload={payload}, clock-rate=8000, encoding-name={name}"'
-        f" name=depay_backchannel ! {decode} ! audioconvert ! audio/x-raw,format=S16LE,rate=8000,channels=1"
+        f'( capsfilter caps="application/x-rtp, media=audio, {rtp}"'
+        f" name=depay_backchannel ! {decode} ! audioconvert ! audioresample ! audio/x-raw,format=S16LE,rate=8000,channels=1"
         f' ! wavenc ! filesink buffer-mode=unbuffered async=false sync=false location="{args.speaker}" )'
     )
 
@@ -62,7 +68,7 @@ def launch(args, width, height):
         f" ! {video}"
     ]
     if args.audio != "none":
-        parts.append(f"audiotestsrc is-live=true wave=ticks ! audioconvert ! audioresample ! {AUDIO[args.audio]}")
+        parts.append(f"audiotestsrc is-live=true freq=440 ! audioconvert ! audioresample ! {AUDIO[args.audio]}")
     return "( " + " ".join(parts) + " )"
 
 

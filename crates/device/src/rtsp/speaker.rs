@@ -1,13 +1,15 @@
 //! The speaker of a camera that takes sound over RTSP: the audio back channel of ONVIF Streaming §5.3.
 //!
 //! The camera is asked for it by a `Require` header and then describes a medium that we are to send.
-//! Sound travels on the RTSP connection, as G.711, which every such camera takes.
+//! Sound travels on the RTSP connection, as G.711, which nearly every such camera takes, else as AAC.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
+use av::codec::aac::{AacEncoder, EncodeError, SAMPLES_PER_FRAME};
 use av::codec::g711;
-use av::{CodecParameters, Frame, G711Parameters, Pcm, Ticks, Track, TrackId};
+use av::pcm::from_i16;
+use av::{CodecKind, CodecParameters, Frame, Pcm, Ticks, Track, TrackId};
 use bytes::Bytes;
 use proto::rtp::rtcp::NtpTime;
 use proto::rtp::{Format, Packetizer};
@@ -24,8 +26,10 @@ use crate::driver::{DriverError, Login, Speaker};
 
 /// The feature to be required (§5.3.1).
 pub(super) const BACK_CHANNEL: &str = "www.onvif.org/ver20/backchannel";
-/// Sound of one packet: what RFC 3551 §4.2 has by default, and what cameras' buffers are made for.
-const PACKET: Duration = Duration::from_millis(20);
+/// Packets a second of G.711: 20 ms each, as RFC 3551 §4.2 has by default and cameras' buffers are made for.
+const PACKETS: u32 = 50;
+/// Bits a second of AAC for each sample a second: 32 kbit/s at 16 kHz.
+const AAC_BITS: u32 = 2;
 /// Cameras buffer some sound before they play it, and drop the rest when the session ends.
 const DRAIN: Duration = Duration::from_millis(500);
 /// Sound that the camera has not taken yet, bytes: two seconds of G.711. More, and it takes none.
@@ -39,7 +43,8 @@ const LOOK_TIMEOUT: Duration = Duration::from_millis(2000);
 struct BackChannel {
     connection: Connection,
     payload_type: u8,
-    codec: G711Parameters,
+    codec: CodecParameters,
+    clock_rate: u32,
 }
 
 /// Whether the source at `url` takes sound that we can send. Any failure is a no: a look does not fail
@@ -56,18 +61,20 @@ pub(crate) async fn is_there(dialer: &Dialer, url: &str, login: Option<&Login>) 
 /// Opens the back channel of the source at `url`.
 ///
 /// # Errors
-/// `Unsupported` if it has none that takes G.711; `SpeakerBusy` if it has no room for us now; else as
+/// `Unsupported` if it has none that takes a codec of ours; `SpeakerBusy` if it has no room for us now; else as
 /// [`pull`](super::pull()).
 pub(crate) async fn open(dialer: &Dialer, url: &str, login: Option<&Login>) -> Result<Box<dyn Speaker>, DriverError> {
     let source = Source::parse(url)?;
     let (mut connection, description) = Connection::described(dialer, &source, login, &[BACK_CHANNEL]).await?;
-    let (medium, payload_type, codec) = choose(&description).ok_or(DriverError::Unsupported)?;
+    let (medium, payload_type, codec, clock_rate) = choose(&description).ok_or(DriverError::Unsupported)?;
     // No other medium: a second receiver of the picture is what many cameras have no room for.
     let transport = Transport::Interleaved { rtp: 0, rtcp: 1 };
     connection.session.setup(Instant::now().into_std(), &[(medium, transport)]);
     loop {
         match connection.event().await {
-            Ok(Event::Playing { .. }) => return Ok(Box::new(BackChannel { connection, payload_type, codec })),
+            Ok(Event::Playing { .. }) => {
+                return Ok(Box::new(BackChannel { connection, payload_type, codec, clock_rate }));
+            }
             Ok(_) => {}
             Err(_) if connection.is_busy() => return Err(DriverError::SpeakerBusy),
             Err(error) => return Err(error),
@@ -75,79 +82,86 @@ pub(crate) async fn open(dialer: &Dialer, url: &str, login: Option<&Login>) -> R
     }
 }
 
-/// The medium to send, by index, its payload type and codec: the first G.711 the camera names.
-fn choose(description: &Description) -> Option<(usize, u8, G711Parameters)> {
+/// The medium to send, by index, its payload type, codec and clock: the first G.711 the camera names, or
+/// else the first AAC. One channel: a loudspeaker is one.
+fn choose(description: &Description) -> Option<(usize, u8, CodecParameters, u32)> {
     let media = description.media.iter().enumerate();
     let sent = media.filter(|(_, medium)| medium.kind == "audio" && medium.direction == Direction::SendOnly);
     let formats = sent.flat_map(|(index, medium)| medium.formats.iter().map(move |format| (index, format)));
-    formats.filter_map(|(index, format)| Some((index, format.format()?))).find_map(|(index, format)| match format {
-        Format { payload_type, parameters: Some(CodecParameters::G711(codec)), .. }
-            if codec.channels == 1 && RATES.contains(&codec.sample_rate) =>
-        {
-            Some((index, payload_type, codec))
-        }
-        _ => None,
-    })
+    let usable = formats.filter_map(|(index, format)| {
+        let Format { payload_type, clock_rate, parameters, .. } = format.format()?;
+        let codec = parameters?;
+        let (rate, channels) = match &codec {
+            CodecParameters::G711(p) => (p.sample_rate, p.channels),
+            CodecParameters::Aac(p) => (p.sample_rate, p.channels),
+            _ => return None,
+        };
+        let ours = channels == 1 && rate == clock_rate && RATES.contains(&rate);
+        ours.then_some((index, payload_type, codec, clock_rate))
+    });
+    usable.min_by_key(|(_, _, codec, _)| codec.kind() != CodecKind::G711)
+}
+
+/// The payloads of a sound, and how many samples each holds.
+fn encoded(sound: &Pcm, codec: &CodecParameters, rate: u32) -> Result<(Vec<Bytes>, u32), EncodeError> {
+    let samples = sound.resampled(rate).samples;
+    if let CodecParameters::G711(p) = codec {
+        let length = rate / PACKETS;
+        return Ok((samples.chunks(length as usize).map(|samples| g711::encode(p.law, samples)).collect(), length));
+    }
+    let mut encoder = AacEncoder::new(rate, rate * AAC_BITS)?;
+    let mut frames = Vec::new();
+    let samples: Vec<f32> = samples.into_iter().map(from_i16).collect();
+    encoder.push(&samples, &mut frames)?;
+    encoder.finish(&mut frames)?;
+    Ok((frames, SAMPLES_PER_FRAME))
 }
 
 #[async_trait]
 impl Speaker for BackChannel {
-    async fn play(mut self: Box<Self>, sound: Pcm) -> Result<(), DriverError> {
-        let BackChannel { connection, payload_type, codec } = &mut *self;
-        let (law, rate) = (codec.law, codec.sample_rate);
+    async fn play(self: Box<Self>, sound: Pcm) -> Result<(), DriverError> {
+        let BackChannel { mut connection, payload_type, codec, clock_rate } = *self;
+        let unusable = |cause: String| DriverError::Protocol { step: "speak", cause };
+        let track = Track { id: TrackId::AUDIO, codec, clock_rate };
+        let codec = track.codec.clone();
         // A minute of sound is too much to be converted between two packets.
-        let codes = spawn_blocking(move || g711::encode(law, &sound.resampled(rate).samples)).await;
-        let codes = codes.map_err(|error| DriverError::Protocol { step: "speak", cause: error.to_string() })?;
+        let encoded = spawn_blocking(move || encoded(&sound, &codec, clock_rate)).await;
+        let encoded = encoded.map_err(|error| unusable(error.to_string()))?;
+        let (payloads, length) = encoded.map_err(|error| unusable(error.to_string()))?;
 
-        let track = Track { id: TrackId::AUDIO, codec: CodecParameters::G711(*codec), clock_rate: rate };
-        let mut packetizer = Packetizer::new(*payload_type);
+        let mut packetizer = Packetizer::new(payload_type);
         // The camera's clock starts with the first packet.
         connection.session.send_rtcp(0, &packetizer.report(NtpTime::from_unix_micros(wall().0), 0, "fluorite"));
-        let mut pieces = Pieces { codes, length: (rate as usize * PACKET.as_millis() as usize) / 1000, at: 0 };
         // Ticks that come late come all the more often then: on the whole it is as fast as it is heard.
-        let mut ticks = interval(PACKET);
+        let pace = Duration::from_secs_f64(f64::from(length) / f64::from(clock_rate));
+        let mut ticks = interval(pace);
+        let mut payloads = payloads.into_iter().zip(0..);
         let mut packets = Vec::new();
-        while !pieces.codes.is_empty() {
+        loop {
             tokio::select! {
                 biased;
                 _ = ticks.tick() => {
+                    let Some((data, n)) = payloads.next() else { break };
                     if connection.backlog() > BACKLOG_MAX {
                         return Err(DriverError::Timeout { step: "speak" });
                     }
-                    packetizer.push(&track, &pieces.take(), &mut packets);
+                    let dts = Ticks(n * i64::from(length));
+                    let frame = Frame { track: TrackId::AUDIO, dts, cts: 0, wall: wall(), key: true, data };
+                    packetizer.push(&track, &frame, &mut packets);
                     packets.drain(..).for_each(|packet| connection.session.send_rtp(0, &packet));
                 }
                 event = connection.event() => drop(event?),
             }
         }
-        let drained = sleep(PACKET + DRAIN);
+        let drained = sleep(DRAIN);
         tokio::pin!(drained);
         loop {
             tokio::select! {
                 biased;
-                () = &mut drained => break,
+                () = &mut drained => return Ok(()),
                 // Once all is sent, a camera may close as it likes.
-                event = connection.event() => if event.is_err() { break },
+                event = connection.event() => if event.is_err() { return Ok(()) },
             }
         }
-        Ok(())
-    }
-}
-
-/// Sound cut into packets.
-struct Pieces {
-    codes: Bytes,
-    /// Samples of a packet.
-    length: usize,
-    /// Samples taken.
-    at: i64,
-}
-
-impl Pieces {
-    fn take(&mut self) -> Frame {
-        let data = self.codes.split_to(self.length.min(self.codes.len()));
-        let dts = Ticks(self.at);
-        self.at += data.len() as i64;
-        Frame { track: TrackId::AUDIO, dts, cts: 0, wall: wall(), key: true, data }
     }
 }

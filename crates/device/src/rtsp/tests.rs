@@ -408,8 +408,8 @@ async fn speaker_of(url: &str) -> Result<Box<dyn Speaker>, DriverError> {
 
 #[tokio::test]
 async fn what_is_spoken_arrives_at_the_speed_of_sound() {
-    // Not ours to choose first: a codec that nobody here speaks.
-    let sdp = speaker_sdp("98 0 8", &["98 G726-32/8000", "0 PCMU/8000", "8 PCMA/8000"]);
+    // First a codec that nobody here speaks, and one that costs more.
+    let sdp = speaker_sdp("98 97 0 8", &["98 G726-32/8000", "97 MPEG4-GENERIC/16000", "0 PCMU/8000", "8 PCMA/8000"]);
     let (url, mut events) = camera(Script { sdp, back_channel: true, ..Script::default() }).await;
     let sound = sweep(16_000, 1.0);
     let began = Instant::now();
@@ -453,6 +453,16 @@ async fn a_camera_says_whether_it_has_a_speaker() {
             "none that we can speak through",
             Script { sdp: speaker_sdp("97", &["97 G726-32/8000"]), back_channel: true, ..Script::default() },
             Err(DriverError::Unsupported),
+        ),
+        (
+            "of two channels",
+            Script { sdp: speaker_sdp("97", &["97 MPEG4-GENERIC/16000/2"]), back_channel: true, ..Script::default() },
+            Err(DriverError::Unsupported),
+        ),
+        (
+            "of AAC",
+            Script { sdp: speaker_sdp("97", &["97 MPEG4-GENERIC/16000/1"]), back_channel: true, ..Script::default() },
+            Ok(()),
         ),
         (
             "of an impossible rate",
@@ -547,7 +557,7 @@ async fn a_camera_that_takes_no_sound_is_given_up() {
 #[tokio::test]
 async fn gstreamer_hears_what_is_spoken() {
     let folder = tempfile::tempdir().unwrap();
-    for codec in ["pcma", "pcmu"] {
+    for codec in ["pcma", "pcmu", "aac"] {
         let wav = folder.path().join(codec);
         let args = ["--audio", "pcma", "--speaker", wav.to_str().unwrap(), "--speaker-codec", codec];
         let camera = GStreamer::start(&args);

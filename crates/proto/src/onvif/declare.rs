@@ -185,9 +185,11 @@ impl Scalar for i32 {
 }
 
 impl Scalar for f32 {
-    /// Infinities and NaN are numbers to XML Schema and to nothing here.
+    /// What turns for ever has `-INF` to `INF` as its range, which are taken as the nearest numbers. NaN is
+    /// a number to XML Schema and to nothing here.
     fn from_text(text: &str) -> Option<Self> {
-        text.trim().parse().ok().filter(|value: &f32| value.is_finite())
+        let value: f32 = text.trim().parse().ok()?;
+        (!value.is_nan()).then(|| value.clamp(f32::MIN, f32::MAX))
     }
 
     fn to_text(&self) -> Cow<'_, str> {
@@ -381,7 +383,8 @@ mod tests {
         assert_eq!(i32::from_text(""), None);
         assert_eq!(f32::from_text("-0.5"), Some(-0.5));
         assert_eq!(f32::from_text("NaN"), None);
-        assert_eq!(f32::from_text("INF"), None);
+        assert_eq!(f32::from_text("INF"), Some(f32::MAX));
+        assert_eq!(f32::from_text("-INF"), Some(f32::MIN));
         assert_eq!(bool::from_text("TRUE"), Some(true));
         assert_eq!(bool::from_text("0"), Some(false));
         assert_eq!(bool::from_text("yes"), None);
