@@ -65,7 +65,9 @@ fn undecodable(why: impl std::fmt::Display) -> Error {
 }
 
 fn fits(width: u32, height: u32) -> Result<(), Error> {
-    if u64::from(width) * u64::from(height) > PIXELS_MAX { Err(Error::TooLarge) } else { Ok(()) }
+    // JPEG has 16 bits for a side.
+    let too_large = u64::from(width) * u64::from(height) > PIXELS_MAX || width.max(height) > u16::MAX.into();
+    if too_large { Err(Error::TooLarge) } else { Ok(()) }
 }
 
 fn of_h264(parameters: &H264Parameters, key_frame: &[u8]) -> Result<Bytes, Error> {

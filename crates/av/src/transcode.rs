@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::codec::aac::{AacEncoder, ENCODER_DELAY, EncodeError, SAMPLES_PER_FRAME};
+pub use crate::codec::aac::EncodeError;
+use crate::codec::aac::{AacEncoder, ENCODER_DELAY, SAMPLES_PER_FRAME};
 use crate::codec::g711;
 use crate::pcm::from_i16;
 use crate::{CodecParameters, Frame, G711Parameters, Resampler, Ticks, Track};
@@ -13,7 +14,7 @@ const RATE: u32 = 16_000;
 const BITRATE_BPS: u32 = 32_000;
 /// Where timestamps and samples disagree by more than this, in ticks of [`RATE`], sound is missing and
 /// the count begins anew: 200 ms.
-const GAP: i64 = RATE as i64 / 5;
+const GAP: u64 = RATE as u64 / 5;
 /// Smaller disagreement is a clock that runs a little wrong: this part of it is made good with each
 /// frame, so that sound stays in step with the picture and players see hardly a step.
 const SLEW: i64 = 64;
@@ -84,10 +85,14 @@ impl ToAac {
     /// If the coder fails; this is of no more use then.
     pub fn push(&mut self, frame: &Frame, out: &mut Vec<Frame>) -> Result<(), EncodeError> {
         let at = frame.dts.rescale(self.from.clock_rate, RATE).0;
-        let early =
-            |count: &Count| at - count.start - (count.taken * u64::from(RATE) / u64::from(self.law.sample_rate)) as i64;
+        let early = |count: &Count| {
+            let expected = (count.taken * u64::from(RATE) / u64::from(self.law.sample_rate)) as i64;
+            at.saturating_sub(count.start).saturating_sub(expected)
+        };
         match self.count.as_mut().map(|count| (early(count), count)) {
-            Some((early, count)) if early.abs() <= GAP => count.start += early / SLEW,
+            Some((early, count)) if early.unsigned_abs() <= GAP => {
+                count.start = count.start.saturating_add(early / SLEW)
+            }
             Some(_) => {
                 self.samples.clear();
                 self.resampler.finish(&mut self.samples);
@@ -114,7 +119,8 @@ impl ToAac {
     fn stamp(&mut self, source: &Frame, out: &mut Vec<Frame>) {
         let Some(count) = &mut self.count else { return };
         for data in self.encoded.drain(..) {
-            let dts = count.start + count.made * i64::from(SAMPLES_PER_FRAME) - i64::from(ENCODER_DELAY);
+            let since = count.made * i64::from(SAMPLES_PER_FRAME) - i64::from(ENCODER_DELAY);
+            let dts = count.start.saturating_add(since);
             count.made += 1;
             out.push(Frame { track: self.track.id, dts: Ticks(dts), cts: 0, wall: source.wall, key: true, data });
         }
@@ -211,6 +217,16 @@ mod tests {
         let slightly = run(&mut to_aac, 0, 10, |n| 8_000 + 1_600 + 800 + n * 160);
         let made = stamps(&slightly);
         assert!(made.windows(2).all(|pair| (1_024..1_300).contains(&(pair[1] - pair[0]))), "{made:?}");
+    }
+
+    #[test]
+    fn hostile_timestamps_do_no_harm() {
+        let mut to_aac = ToAac::new(&track(8_000, 1)).unwrap().unwrap();
+        let mut out = Vec::new();
+        for at in [i64::MAX, i64::MIN, 0, i64::MAX / 2, i64::MAX / 2 + 1, i64::MIN, i64::MIN] {
+            to_aac.push(&frame(at, &[0; 2_000]), &mut out).unwrap();
+            to_aac.push(&frame(at, &[]), &mut out).unwrap();
+        }
     }
 
     #[test]

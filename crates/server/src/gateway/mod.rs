@@ -4,6 +4,7 @@
 //! stream's fan-out ([`fanout`]); TLS, WebSocket and reused HTTP connections read the same blocks.
 
 pub mod block;
+pub mod derived;
 pub mod fanout;
 pub mod flv;
 pub mod pace;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use block::Format;
+use derived::Sound;
 use fanout::Fanouts;
 use pace::Pace;
 use session::{Protocol, Session, Sessions, Why};
@@ -97,7 +99,8 @@ impl Gateway {
         protocol: Protocol,
     ) -> Result<Admitted, Refused> {
         let grant = self.cloud.verify_play(path, query)?;
-        let viewing = self.open(&grant, takes_h265 || asks_for_h265(query)).await?;
+        let viewing = self.open(&grant, takes_h265 || says(query, "supportH265")).await?;
+        let viewing = self.with_sound(viewing, says(query, "mute")).await?;
         let revoked = || self.cloud.is_revoked(&grant);
         let session = self.sessions.begin(peer, protocol, viewing.stream().id().clone(), Some(grant.clone()));
         // Revoked while the camera was starting: the sweep may have run before the session was listed.
@@ -117,6 +120,14 @@ impl Gateway {
         if is_h265(&sub) { Err(Refused::NoH265) } else { Ok(sub) }
     }
 
+    /// The stream with sound that RTMP and FLV players take, or none.
+    async fn with_sound(&self, base: Viewing, mute: bool) -> Result<Viewing, Refused> {
+        let tracks = base.stream().tracks().unwrap_or_default();
+        let Some(sound) = Sound::needed(&tracks, mute) else { return Ok(base) };
+        let opened = derived::open(self.cloud.hub(), &self.tasks, &self.cancel, &base, sound).await;
+        opened.map_err(|error| cloud::Error::NoPicture { step: "sound", cause: error.to_string() }.into())
+    }
+
     /// Hands the viewer's socket to the fan-out.
     async fn feed(&self, admitted: &Admitted, format: Format, viewer: fanout::Viewer) {
         self.fanouts.join(admitted.viewing.clone(), format, viewer).await;
@@ -127,7 +138,7 @@ fn is_h265(viewing: &Viewing) -> bool {
     viewing.stream().tracks().is_some_and(|tracks| tracks.iter().any(|t| t.codec.kind() == CodecKind::H265))
 }
 
-/// `supportH265=1`, which the address carries when its taker said so.
-fn asks_for_h265(query: &str) -> bool {
-    url::form_urlencoded::parse(query.as_bytes()).any(|(key, value)| key == "supportH265" && value == "1")
+/// Whether the address has `name=1`: the taker's word about its player, beside what is signed.
+fn says(query: &str, name: &str) -> bool {
+    url::form_urlencoded::parse(query.as_bytes()).any(|(key, value)| key == name && value == "1")
 }
