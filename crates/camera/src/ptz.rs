@@ -59,8 +59,9 @@ impl Axis {
                 (self.position + velocity * seconds(now.min(until))).clamp(self.min, self.max)
             }
             Motion::Approach { target, speed } => {
-                let way = target - self.position;
-                self.position + way.signum() * (speed * seconds(now)).min(way.abs())
+                let (way, gone) = (target - self.position, speed * seconds(now));
+                // The target itself, which a sum of rounded parts may miss for ever.
+                if gone >= way.abs() { target } else { self.position + way.signum() * gone }
             }
         }
     }
@@ -267,6 +268,13 @@ mod tests {
         assert_eq!(there.view().zoom, ZOOM_MAX);
         ptz.move_by(ms(5000), pan(-0.25), Axes::default());
         assert_eq!(ptz.status(ms(9000)).pan, 0.25);
+        let (mut other, mut at) = (Ptz::new(), 0);
+        for target in [0.4, -0.6, 0.1, 0.7, -0.3] {
+            other.move_to(ms(at), pan(target), Axes::default());
+            at += 5000;
+            let arrived = other.status(ms(at));
+            assert_eq!((arrived.pan, arrived.pan_tilt_moving), (target, false));
+        }
         ptz.move_by(ms(9000), pan(7.0), pan(0.0));
         ptz.move_to(ms(9000), Axes { tilt: Some(f32::NAN), ..Axes::default() }, Axes::default());
         let end = ptz.status(ms(9_000_000));

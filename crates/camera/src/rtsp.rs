@@ -47,6 +47,8 @@ const PCMU: u8 = 0;
 const PCMA: u8 = 8;
 /// Longest gap in timestamps that is heard as silence, samples: after a longer one a new sound begins.
 const PAUSE_MAX: usize = speaker::SAMPLE_RATE as usize;
+/// After this long no packet is still waited for.
+const REORDER_MAX: Duration = Duration::from_secs(1);
 /// Tries to find a pair of free neighbouring ports.
 const PORT_TRIES: usize = 32;
 
@@ -159,24 +161,37 @@ struct Speech {
 }
 
 impl Speech {
-    /// Plays a packet, and those that waited for it. What is no packet of ours is passed over.
-    async fn hear(&mut self, now: std::time::Instant, data: &Bytes) {
+    /// Plays a packet that came over UDP, and those that waited for it. What is no RTP is passed over.
+    async fn receive(&mut self, now: std::time::Instant, data: &Bytes) {
         if let Ok(packet) = Packet::parse(data) {
             self.order.push(now, packet);
         }
         while let Some(packet) = self.order.pull(now) {
-            let law = match packet.payload_type {
-                PCMU => G711Law::Mu,
-                PCMA => G711Law::A,
-                _ => continue,
-            };
-            // Lost packets and pauses are silence, so that what follows is heard in its time.
-            let pause = packet.timestamp.wrapping_sub(self.next.unwrap_or(packet.timestamp)) as usize;
-            if (1..=PAUSE_MAX).contains(&pause) {
-                self.talk.play(&vec![0; pause]).await;
-            }
-            self.next = Some(packet.timestamp.wrapping_add(packet.payload.len() as u32));
-            self.talk.play_g711(law, &packet.payload).await;
+            self.play(&packet).await;
+        }
+    }
+
+    /// Plays a packet that comes after all that were played.
+    async fn play(&mut self, packet: &Packet) {
+        let law = match packet.payload_type {
+            PCMU => G711Law::Mu,
+            PCMA => G711Law::A,
+            _ => return,
+        };
+        // Lost packets and pauses are silence, so that what follows is heard in its time.
+        let pause = packet.timestamp.wrapping_sub(self.next.unwrap_or(packet.timestamp)) as usize;
+        if (1..=PAUSE_MAX).contains(&pause) {
+            self.talk.play(&vec![0; pause]).await;
+        }
+        self.next = Some(packet.timestamp.wrapping_add(packet.payload.len() as u32));
+        self.talk.play_g711(law, &packet.payload).await;
+    }
+
+    /// Plays what still waits for packets that will not come.
+    async fn finish(mut self) {
+        let late = std::time::Instant::now() + REORDER_MAX;
+        while let Some(packet) = self.order.pull(late) {
+            self.play(&packet).await;
         }
     }
 }
@@ -250,6 +265,7 @@ impl Connection {
             () = cancel.cancelled() => "camera stops",
             Err(Gone(reason)) = self.converse() => reason,
         };
+        self.end_speech().await;
         for sender in self.senders.values_mut() {
             if let Link::Udp { rtcp, to, .. } = &sender.link {
                 // Best effort: the viewer notices anyway.
@@ -287,7 +303,7 @@ impl Connection {
                     let now = std::time::Instant::now();
                     self.session.keep_alive(now);
                     if let Some(speech) = &mut self.speech {
-                        speech.hear(now, &data).await;
+                        speech.receive(now, &data).await;
                     }
                 }
                 Wake::Timeout => {
@@ -368,12 +384,14 @@ impl Connection {
             Event::Pause => self.player = None,
             Event::Teardown => {
                 self.player = None;
-                self.speech = None;
+                self.end_speech().await;
                 self.senders.clear();
             }
             Event::Packet { track, rtcp: false, data } => {
-                if let Some(speech) = self.speech.as_mut().filter(|speech| speech.track == track) {
-                    speech.hear(now, &data).await;
+                if let Some(speech) = self.speech.as_mut().filter(|speech| speech.track == track)
+                    && let Ok(packet) = Packet::parse(&data)
+                {
+                    speech.play(&packet).await;
                 }
             }
             // Reports tell nothing we act on.
@@ -381,7 +399,6 @@ impl Connection {
             Event::Closed(reason) => {
                 self.closing = true;
                 self.player = None;
-                self.speech = None;
                 let counters = &self.shared.counters;
                 match &reason {
                     CloseReason::Input(_) | CloseReason::Backlog => counters.malformed.fetch_add(1, Relaxed),
@@ -452,6 +469,13 @@ impl Connection {
         let packetizer = Packetizer::new(media.formats[0].payload_type);
         self.senders.insert(track, Sender { feed, packetizer, link });
         Ok(ports)
+    }
+
+    /// Lets go of the speaker.
+    async fn end_speech(&mut self) {
+        if let Some(speech) = self.speech.take() {
+            speech.finish().await;
+        }
     }
 
     fn play(&mut self, now: std::time::Instant) {

@@ -4,9 +4,13 @@
 mod player;
 mod soap;
 
+mod control;
+mod faults;
 mod malformed;
 mod onvif;
+mod recorder;
 mod replay;
+mod speak;
 mod stream;
 
 use std::time::Duration;

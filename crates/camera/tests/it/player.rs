@@ -31,6 +31,8 @@ pub enum Over {
 pub struct Seen {
     pub counter: Option<u32>,
     pub landmarks: Vec<SeenLandmark>,
+    /// Mean of the luma samples: black is 16.
+    pub luma: f32,
     pub frame: Frame,
 }
 
@@ -224,6 +226,10 @@ impl Player {
         let ((width, height), (luma, chroma, _)) = (picture.dimensions(), picture.strides());
         Seen {
             counter: read_counter(picture.y(), width, height, luma),
+            luma: {
+                let rows = picture.y().chunks(luma).map(|row| row[..width].iter().map(|s| u64::from(*s)).sum::<u64>());
+                rows.take(height).sum::<u64>() as f32 / (width * height) as f32
+            },
             landmarks: read_landmarks(picture.u(), picture.v(), width / 2, height / 2, chroma),
             frame,
         }
