@@ -159,13 +159,14 @@ fn check_name<'a>(name: &'a str, field: &'static str) -> Result<&'a str, Error> 
 fn driver_name(kind: DriverKind) -> &'static str {
     match kind {
         DriverKind::Onvif => "onvif",
+        DriverKind::Isapi => "isapi",
         DriverKind::Rtsp => "rtsp",
         DriverKind::RtmpPush => "rtmp-push",
     }
 }
 
 fn driver_kind(name: &str) -> Result<DriverKind, Error> {
-    [DriverKind::Onvif, DriverKind::Rtsp, DriverKind::RtmpPush]
+    [DriverKind::Onvif, DriverKind::Isapi, DriverKind::Rtsp, DriverKind::RtmpPush]
         .into_iter()
         .find(|kind| driver_name(*kind) == name)
         .ok_or_else(|| Error::Internal(format!("driver {name} is not known").into()))

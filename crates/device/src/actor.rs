@@ -21,6 +21,7 @@ use crate::dial::Dialer;
 use crate::driver::{
     ChannelNo, DeviceFacts, Driver, DriverError, Login, Mirror, PresetNo, Quality, Velocity, stream_id,
 };
+use crate::isapi::IsapiDriver;
 use crate::onvif::OnvifDriver;
 use crate::push::PushDriver;
 use crate::rtsp::RtspDriver;
@@ -33,6 +34,8 @@ mod tests;
 const PING_INTERVAL: Duration = Duration::from_secs(3);
 /// A push device costs nothing to look at.
 const PUSH_INTERVAL: Duration = Duration::from_millis(500);
+/// A look at a whole device is a dozen questions, one after the other.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 /// One lost answer is weather, two are a dead camera.
 const MISSES: u32 = 2;
 /// A stream survives its camera's hiccup for this long; then its viewers are told.
@@ -45,6 +48,8 @@ const EVENTS: usize = 1024;
 pub enum DriverKind {
     /// ONVIF for control, RTSP for media; the address is the device service (`http://host:port/onvif/device_service`).
     Onvif,
+    /// Hikvision ISAPI for control, RTSP for media; the address is the web server (`http://host:port`).
+    Isapi,
     /// RTSP alone; the address is `rtsp://host:port/path` of the main stream, optionally a second one
     /// of the sub stream after a space.
     Rtsp,
@@ -337,13 +342,20 @@ impl Supervisor {
 /// Why it cannot be attached.
 pub async fn probe(spec: &DeviceSpec, settings: &SupervisorSettings) -> Result<DeviceFacts, DriverError> {
     let driver = driver(spec, settings)?;
-    timeout(Duration::from_secs(10), driver.probe()).await.map_err(|_| DriverError::Timeout { step: "probe" })?
+    look(&*driver).await
+}
+
+async fn look(driver: &dyn Driver) -> Result<DeviceFacts, DriverError> {
+    timeout(PROBE_TIMEOUT, driver.probe()).await.map_err(|_| DriverError::Timeout { step: "probe" })?
 }
 
 fn driver(spec: &DeviceSpec, settings: &SupervisorSettings) -> Result<Arc<dyn Driver>, DriverError> {
     match spec.kind {
         DriverKind::RtmpPush => Ok(Arc::new(PushDriver::new(settings.hub.clone(), &spec.serial))),
         DriverKind::Rtsp => Ok(Arc::new(RtspDriver::new(settings.dialer.clone(), &spec.address, spec.login.clone())?)),
+        DriverKind::Isapi => {
+            Ok(Arc::new(IsapiDriver::new(settings.dialer.clone(), &spec.address, spec.login.clone())?))
+        }
         DriverKind::Onvif => {
             Ok(Arc::new(OnvifDriver::new(settings.dialer.clone(), &spec.address, spec.login.clone())?))
         }
@@ -433,7 +445,7 @@ impl Actor {
         if was_online {
             return bounded(self.driver.ping()).await.map(|()| None);
         }
-        bounded(self.driver.probe()).await.map(Some)
+        look(&*self.driver).await.map(Some)
     }
 
     async fn tell(&self, presence: Presence, event: DeviceEvent) {

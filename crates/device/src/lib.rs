@@ -10,6 +10,7 @@ mod dial;
 mod discovery;
 mod driver;
 mod http;
+mod isapi;
 mod onvif;
 mod push;
 mod rtsp;
@@ -23,4 +24,5 @@ pub use driver::{
     ChannelFacts, ChannelNo, DeviceFacts, Driver, DriverError, Limit, Login, Mirror, Position, PresetNo, Quality,
     SNAPSHOT_BYTES_MAX, Speaker, StreamFacts, Velocity, stream_id,
 };
+pub use isapi::IsapiDriver;
 pub use onvif::OnvifDriver;

@@ -143,6 +143,8 @@ pub struct Serve {
 pub enum DriverName {
     /// ONVIF for control, RTSP for media
     Onvif,
+    /// Hikvision ISAPI for control, RTSP for media: Hikvision and EZVIZ cameras and recorders
+    Isapi,
     /// RTSP alone
     Rtsp,
     /// The camera publishes RTMP to us
@@ -153,13 +155,14 @@ pub enum DriverName {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   fluorite attach http://192.168.1.20/onvif/device_service --user admin --password file:/run/secrets/cam
+  fluorite attach --driver isapi http://192.168.1.64 --user admin --password file:/run/secrets/cam
   fluorite attach --driver rtsp 'rtsp://192.168.1.30/main rtsp://192.168.1.30/sub' --user admin
   fluorite attach --driver push --serial ENC000001 --name Encoder
 
 The server tries the camera before it answers. It prints the serial and the verification code with which
 an account then adds the device (device/add).")]
 pub struct Attach {
-    /// Address: of the ONVIF device service, or of the RTSP stream (main, and sub after a space)
+    /// Address: of the ONVIF device service, of the web server (ISAPI), or of the RTSP stream (main, and sub after a space)
     #[arg(default_value = "")]
     pub address: String,
     /// How to speak to it

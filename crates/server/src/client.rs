@@ -61,6 +61,7 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
 async fn attach_device(attach: Attach) -> anyhow::Result<()> {
     let driver = match attach.driver {
         DriverName::Onvif => "onvif",
+        DriverName::Isapi => "isapi",
         DriverName::Rtsp => "rtsp",
         DriverName::Push => "push",
     };

@@ -60,8 +60,8 @@ pub async fn attach(
     reached: Reached,
     Json(body): Json<AttachBody>,
 ) -> Result<Done<Value>, NativeFailure> {
-    let kind =
-        driver_kind(&body.driver).ok_or_else(|| NativeFailure::Malformed("driver is onvif, rtsp or push".into()))?;
+    let kind = driver_kind(&body.driver)
+        .ok_or_else(|| NativeFailure::Malformed("driver is onvif, isapi, rtsp or push".into()))?;
     let login = body.login.map(|login| Login { user: login.user, password: login.password });
     let attach = Attach {
         kind,
@@ -130,6 +130,7 @@ pub async fn discover(
 pub fn driver_kind(name: &str) -> Option<DriverKind> {
     match name {
         "onvif" => Some(DriverKind::Onvif),
+        "isapi" => Some(DriverKind::Isapi),
         "rtsp" => Some(DriverKind::Rtsp),
         "push" => Some(DriverKind::RtmpPush),
         _ => None,
@@ -140,6 +141,7 @@ pub fn driver_kind(name: &str) -> Option<DriverKind> {
 pub fn driver_name(kind: DriverKind) -> &'static str {
     match kind {
         DriverKind::Onvif => "onvif",
+        DriverKind::Isapi => "isapi",
         DriverKind::Rtsp => "rtsp",
         DriverKind::RtmpPush => "push",
     }
