@@ -12,9 +12,9 @@ use std::time::Duration;
 use av::{CodecParameters, MediaKind, still};
 use bytes::Bytes;
 use device::{ChannelNo, DriverError, Quality, stream_id};
-use media::{Item, StreamId};
+use media::{Item, OpenError, StreamId};
 use store::UnixMillis;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::file::{make_folder, remove_file, write_file};
 use crate::grant::{SignedAddress, id_time};
@@ -127,10 +127,10 @@ impl Cloud {
     /// Takes a picture of now and gives the address that opens it for two hours.
     ///
     /// # Errors
-    /// `DeviceOffline`, `DeviceTimeout`, `Device`, `Refused`, `NoPicture`; `NotOwner` if it is the caller's
-    /// no more.
+    /// `DeviceOffline`, `DeviceTimeout`, `Device`, `Refused`, `NoPicture`; `Unsupported` where there is neither
+    /// snapshot nor stream; `NotOwner` if it is the caller's no more.
     pub async fn capture(&self, caller: &Caller, channel: &Channel) -> Result<SignedAddress, Error> {
-        let jpeg = timeout(TAKEN_WITHIN, self.take(channel)).await.map_err(|_| Error::DeviceTimeout)??;
+        let jpeg = self.take(channel).await?;
         let now = self.clock.now();
         let id = self.grants.next_id(now);
         // After the id, as for play addresses.
@@ -143,12 +143,14 @@ impl Cloud {
     /// The device's own picture, else that of its stream.
     async fn take(&self, channel: &Channel) -> Result<Bytes, Error> {
         let device = self.handle(&channel.serial)?;
+        let deadline = Instant::now() + TAKEN_WITHIN;
         let why = match timeout(SNAPSHOT_WITHIN, device.snapshot(channel.no)).await {
             Ok(Ok(jpeg)) => return Ok(jpeg),
             Ok(Err(why)) => why,
             Err(_) => DriverError::Timeout { step: "snapshot" },
         };
-        match (why, self.key_frame(channel).await) {
+        let key_frame = timeout_at(deadline, self.key_frame(channel)).await;
+        match (why, key_frame.unwrap_or(Err(Error::DeviceTimeout))) {
             (_, Ok(jpeg)) => Ok(jpeg),
             (DriverError::Unsupported, Err(error)) => Err(error),
             (why, Err(_)) => Err(Error::of_device(why)),
@@ -165,7 +167,11 @@ impl Cloud {
     }
 
     async fn still(&self, stream: &StreamId) -> Result<Bytes, Error> {
-        let mut subscription = self.hub().open(stream).await.map_err(no_picture)?.subscribe();
+        let mut subscription = match self.hub().open(stream).await {
+            // Neither snapshot nor stream: it takes no pictures.
+            Err(OpenError::NotFound) => return Err(Error::Unsupported),
+            opened => opened.map_err(no_picture)?.subscribe(),
+        };
         let (mut items, mut video, mut newest) = (Vec::new(), None, None);
         while newest.is_none() {
             let over = |closed: media::Closed| Error::NoPicture { step: closed.0.step, cause: closed.0.cause };

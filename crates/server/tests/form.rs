@@ -89,8 +89,19 @@ const PARTS: &[u8] = b"--XyZ\r\nContent-Disposition: form-data; name=\"accessTok
 
 const OF_PARTS: &[(&str, &str)] = &[("accessToken", "at.1"), ("startTime", "2")];
 
+/// A file is no parameter; the form says where in the body it lies.
 #[test]
-fn multipart_with_files_skipped() {
+fn multipart_with_files() {
+    let form = Form::collect(Source {
+        content_type: "multipart/form-data; boundary=XyZ",
+        body: PARTS,
+        headers: &[],
+        query: "",
+    });
+    let form = form.unwrap();
+    assert_eq!(form.files().count(), 1);
+    let file = form.file("voice").unwrap();
+    assert_eq!((file.file_name.as_str(), &PARTS[file.range.clone()]), ("a.mp3", &b"--not\r\n--XyY"[..]));
     check(Source { content_type: "multipart/form-data; boundary=XyZ", body: PARTS, ..Source::default() }, OF_PARTS);
     check(
         Source {
@@ -100,6 +111,38 @@ fn multipart_with_files_skipped() {
         },
         OF_PARTS,
     );
+}
+
+/// Bytes that are no text, with the delimiter's beginning in them, come out as they went in.
+#[test]
+fn files_of_any_bytes_and_headers() {
+    let bytes: Vec<u8> = (0..=255).chain(*b"\r\n--Xy\r\n--X").collect();
+    for (header, name) in [
+        ("Content-Disposition: form-data; name=\"f\"; filename=\"门口.wav\"", Some("门口.wav")),
+        ("Content-Disposition: form-data; name=\"f\"; filename=\"\"", Some("")),
+        ("Content-Disposition: form-data; filename*=UTF-8''%E9%97%A8.wav; name=f", Some("")),
+        ("Content-Disposition: form-data; filename=a.wav; filename*=UTF-8''b.wav; name=f", Some("a.wav")),
+        ("content-type: Audio/MPEG\r\nContent-Disposition: form-data; name=f", Some("")),
+        ("Content-Disposition: form-data; name=f\r\nContent-Type: application/octet-stream", Some("")),
+        ("Content-Disposition: form-data; name=f\r\nContent-Type: text/plain; charset=utf-8", None),
+        ("Content-Disposition: form-data; name=f", None),
+        ("Content-Disposition: form-data; filename=a.wav", None),
+        ("X-Other: form-data; name=f; filename=a.wav", None),
+    ] {
+        let body = [format!("--XyZ\r\n{header}\r\n\r\n").as_bytes(), &bytes, b"\r\n--XyZ--"].concat();
+        let form = Form::collect(Source {
+            content_type: "multipart/form-data; boundary=XyZ",
+            body: &body,
+            ..Source::default()
+        })
+        .unwrap();
+        let file = form.file("f").map(|file| (file.file_name.as_str(), &body[file.range.clone()]));
+        assert_eq!(file, name.map(|name| (name, &bytes[..])), "{header}");
+    }
+    let empty = b"--XyZ\r\nContent-Disposition: form-data; name=f; filename=a\r\n\r\n\r\n--XyZ--";
+    let form =
+        Form::collect(Source { content_type: "multipart/form-data; boundary=XyZ", body: empty, ..Source::default() });
+    assert_eq!(form.unwrap().file("f"), None, "an empty file is none");
 }
 
 /// The mini-program's upload says `amultipart/form-data`; its boundary may be lost on the way.

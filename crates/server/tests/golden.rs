@@ -1,7 +1,8 @@
 //! Golden exchanges: readable request and exact answer, one file for each endpoint.
 //!
 //! `UPDATE_GOLDEN=1` rewrites the answers; what differs from run to run is replaced by a placeholder of
-//! the same JSON type, and only where it has the documented form. `{name}` in a request is filled in.
+//! the same JSON type, and only where it has the documented form. `{name}` in a request is filled in;
+//! `{wav}` is a voice file of one second.
 
 use std::path::Path;
 
@@ -9,7 +10,7 @@ use serde_json::Value;
 
 use crate::expect_file;
 use crate::http::send;
-use crate::world::World;
+use crate::world::{World, wav};
 
 const ANSWER: &str = "-----\n";
 const NEXT: &str = "=====\n";
@@ -45,7 +46,11 @@ async fn answer(world: &World, request: &str) -> String {
     let body = body.strip_suffix('\n').unwrap_or(body);
     let body = if head.contains("multipart") { body.replace('\n', "\r\n") } else { body.to_owned() };
     let (first, rest) = head.split_once('\n').unwrap_or((head, ""));
-    let answer = send(world.http, &format!("{first} HTTP/1.1\n{rest}"), body.as_bytes()).await;
+    let body = match body.split_once("{wav}") {
+        Some((before, after)) => [before.as_bytes(), &wav(1), after.as_bytes()].concat(),
+        None => body.into_bytes(),
+    };
+    let answer = send(world.http, &format!("{first} HTTP/1.1\n{rest}"), &body).await;
     let mut shown = format!("{}\n", answer.status);
     let shown_headers = ["content-type", "allow", "access-control-allow-origin", "access-control-allow-methods"];
     for name in shown_headers.into_iter().chain(["access-control-allow-headers", "access-control-max-age"]) {
@@ -88,6 +93,10 @@ fn collect(name: &str, value: &Value, found: &mut Vec<(String, String)>) {
                 found.push((text.clone(), "18digits".into()));
             }
             _ => {
+                let phrase = text.split_once("/v3/voice/").and_then(|(_, rest)| rest.split_once(".wav"));
+                if let Some((id, _)) = phrase.filter(|(id, _)| id.len() == 32) {
+                    found.push((id.into(), "32characters".into()));
+                }
                 let query = text.split_once('?').map_or("", |(_, query)| query);
                 for pair in query.split('&') {
                     let (name, value) = pair.split_once('=').unwrap_or((pair, ""));

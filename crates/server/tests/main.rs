@@ -4,6 +4,7 @@
 mod binary;
 mod code;
 mod config;
+mod control;
 mod form;
 mod golden;
 mod http;
@@ -11,8 +12,10 @@ mod listener;
 mod matrix;
 mod native;
 mod pages;
+mod scripted;
 mod tls;
 mod trial;
+mod voice;
 mod world;
 
 /// Compares with a committed file, or rewrites it when `UPDATE_GOLDEN` is set.

@@ -1,13 +1,37 @@
 //! Every route times every wrong caller (T22), generated from the routers' own lists.
 
 use serde_json::{Value, json};
-use server::api::{Access, lapp, native};
+use server::api::code::Family;
+use server::api::lapp::ROUTES;
+use server::api::{Access, Route, native};
 
 use crate::http::send;
-use crate::world::{FREE, MINE, REMOVED, THEIRS, UNKNOWN, World, lapp as call, native as call_native};
+use crate::world::{FREE, MINE, REMOVED, THEIRS, UNKNOWN, World, lapp, native as call_native, upload, wav};
+
+/// Routes that do not look at a channel.
+const OF_WHOLE_DEVICES: [&str; 10] = [
+    "device/delete",
+    "device/name/update",
+    "device/info",
+    "device/capacity",
+    "device/camera/list",
+    "device/version/info",
+    "device/encrypt/on",
+    "device/encrypt/off",
+    "device/password/update",
+    "device/defence/set",
+];
+
+/// Calls a route, with a file if it wants one.
+async fn call(world: &World, route: &Route, parameters: &[(&str, &str)]) -> Value {
+    match route.uploads {
+        true => upload(world.http, route.path, parameters, &wav(1)).await,
+        false => lapp(world.http, route.path, parameters).await,
+    }
+}
 
 /// What a route answers to parameters of a good call, with these changed; an empty value removes one.
-async fn code(world: &World, route: &server::api::Route, changed: &[(&str, &str)]) -> Value {
+async fn code(world: &World, route: &Route, changed: &[(&str, &str)]) -> Value {
     let mut parameters: Vec<(String, String)> =
         route.example.iter().map(|(name, value)| (name.to_string(), world.fill(value))).collect();
     if route.access != Access::Anyone {
@@ -22,7 +46,7 @@ async fn code(world: &World, route: &server::api::Route, changed: &[(&str, &str)
     }
     let parameters: Vec<(&str, &str)> =
         parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let mut answer = call(world.http, route.path, &parameters).await;
+    let mut answer = call(world, route, &parameters).await;
     assert!(answer["msg"].is_string(), "{}: {answer}", route.path);
     answer["code"].take()
 }
@@ -32,7 +56,7 @@ async fn wrong_callers_of_the_open_api() {
     let world = World::start().await;
     let one_byte_changed =
         format!("{}{}", &world.me.token[..63], if world.me.token.ends_with('a') { 'b' } else { 'a' });
-    for route in lapp::ROUTES {
+    for route in ROUTES {
         let path = route.path;
         if route.access == Access::Anyone {
             continue;
@@ -55,13 +79,19 @@ async fn wrong_callers_of_the_open_api() {
                 "{path} of a malformed serial"
             );
             assert_eq!(code(&world, route, &[("deviceSerial", "")]).await, "10001", "{path} without serial");
+            // A channel that is not there, where one is looked for.
+            if !OF_WHOLE_DEVICES.contains(&path) {
+                let expected = if matches!(route.family, Family::Address | Family::Voice) { "20001" } else { "20032" };
+                let missing = code(&world, route, &[("channelNo", "99")]).await;
+                assert_eq!(missing, expected, "{path} of a missing channel");
+            }
         }
     }
     // The same calls work for the right caller, or the test would prove nothing. Deleting comes last.
-    for route in lapp::ROUTES.iter().filter(|route| route.path != "device/delete") {
+    for route in ROUTES.iter().filter(|route| route.path != "device/delete") {
         assert_eq!(code(&world, route, &[]).await, "200", "{}", route.path);
     }
-    let delete = lapp::ROUTES.iter().find(|route| route.path == "device/delete").unwrap();
+    let delete = ROUTES.iter().find(|route| route.path == "device/delete").unwrap();
     assert_eq!(code(&world, delete, &[]).await, "200");
     assert_eq!(code(&world, delete, &[]).await, "20018", "deleting unbinds");
     world.stop().await;
@@ -93,7 +123,13 @@ async fn wrong_callers_of_the_native_api() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_required_parameter_is_named() {
     let world = World::start().await;
-    for route in lapp::ROUTES {
+    for route in ROUTES.iter().filter(|route| route.uploads) {
+        let parameters = [("accessToken", world.me.token.as_str()), ("deviceSerial", MINE)];
+        let answer = lapp(world.http, route.path, &parameters).await;
+        assert_eq!(answer["code"], "10001", "{} without file: {answer}", route.path);
+        assert!(answer["msg"].as_str().unwrap().ends_with("voiceFile"), "{answer}");
+    }
+    for route in ROUTES {
         let mut required: Vec<&str> =
             route.example.iter().map(|(name, _)| *name).filter(|name| *name != "protocol").collect();
         match route.access {
@@ -108,7 +144,7 @@ async fn every_required_parameter_is_named() {
             parameters.retain(|(name, _)| name != missing);
             let pairs: Vec<(&str, &str)> =
                 parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-            let answer = call(world.http, route.path, &pairs).await;
+            let answer = call(&world, route, &pairs).await;
             assert_eq!(answer["code"], "10001", "{} without {missing}: {answer}", route.path);
             assert!(answer["msg"].as_str().unwrap().ends_with(missing), "{} without {missing}: {answer}", route.path);
         }
@@ -130,10 +166,33 @@ async fn every_required_parameter_is_named() {
         ("v2/live/address/disable", "urlId", "abc"),
         ("live/address/get", "source", "nothing"),
         ("device/name/update", "deviceName", &"很".repeat(17)),
+        ("device/ptz/start", "direction", "12"),
+        ("device/ptz/start", "direction", "up"),
+        ("device/ptz/start", "speed", "3"),
+        ("device/ptz/start", "speed", "-1"),
+        ("device/ptz/stop", "direction", "17"),
+        ("device/ptz/mirror", "command", "3"),
+        ("device/preset/move", "index", "0"),
+        ("device/preset/move", "index", "65536"),
+        ("device/scene/switch/set", "enable", "2"),
+        ("device/defence/set", "isDefence", "2"),
+        ("device/password/update", "newPassword", "thirteen byte"),
+        ("voice/query", "default", "maybe"),
+        ("voice/query", "pageSize", "51"),
+        ("voice/send", "fileUrl", "https://voice.example/a.mp3"),
+        ("voice/rename", "newVoiceName", "<b>"),
+    ];
+    let usual = [
+        ("deviceSerial", MINE),
+        ("urlId", "1"),
+        ("protocol", "3"),
+        ("direction", "0"),
+        ("speed", "1"),
+        ("oldPassword", "x"),
+        ("voiceName", "x"),
     ];
     for (path, name, value) in malformed {
-        let answer =
-            world.call(path, &[("deviceSerial", MINE), ("urlId", "1"), ("protocol", "3"), (name, value)]).await;
+        let answer = world.call(path, &[&usual[..], &[(name, value)]].concat()).await;
         assert_eq!(answer["code"], "10001", "{path} {name}={value}: {answer}");
         assert!(answer["msg"].as_str().unwrap().ends_with(name), "{path} {name}={value}: {answer}");
     }

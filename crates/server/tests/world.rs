@@ -1,6 +1,7 @@
 //! A server of one's own for each test, with accounts and devices in every state that matters.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use media::StreamWriter;
 use serde_json::{Value, json};
@@ -9,8 +10,9 @@ use server::run::{Options, Server};
 use tempfile::TempDir;
 
 use crate::http::{Answer, DEADLINE, send};
+use crate::scripted::Scripted;
 
-/// A device on line, bound to the first account.
+/// A device on line, bound to the first account; what it does, the test says.
 pub const MINE: &str = "D12345678";
 /// A device off line, bound to the first account.
 pub const OFFLINE: &str = "D00000002";
@@ -38,9 +40,13 @@ pub struct World {
     pub operator: String,
     pub me: AppOf,
     pub other: AppOf,
+    /// What drives [`MINE`].
+    pub camera: Scripted,
+    /// The main stream of [`MINE`], without a frame so far.
+    pub publishing: Option<StreamWriter>,
+    /// Where a phrase of the platform can be heard, plain and for a form.
+    voice_url: (String, String),
     server: Server,
-    /// Publishing is what keeps a device of this kind on line.
-    _publishing: StreamWriter,
     _data: TempDir,
 }
 
@@ -89,12 +95,31 @@ impl World {
         assert_eq!(answer.status, 204, "{answer:?}");
 
         let stream = device::stream_id(MINE, device::ChannelNo(1), device::Quality::Main);
-        let publishing = server.app.cloud.hub().publish(stream).unwrap();
-        let world = World { http, operator, me, other, server, _publishing: publishing, _data: data };
+        let publishing = Some(server.app.cloud.hub().publish(stream).unwrap());
+        let camera = Scripted::able();
+        let voice_url = Default::default();
+        let mut world = World { http, operator, me, other, camera, publishing, voice_url, server, _data: data };
+        world.drive(world.camera.clone()).await;
+        let phrases = world.call("voice/query", &[("default", "true")]).await;
+        let url = phrases["data"][0]["fileUrl"].as_str().unwrap().to_owned();
+        let encoded = url::form_urlencoded::byte_serialize(url.as_bytes()).collect();
+        world.voice_url = (url, encoded);
         world
-            .until(|| async { world.call("device/info", &[("deviceSerial", MINE)]).await["data"]["status"] == 1 })
-            .await;
-        world
+    }
+
+    /// Lets [`MINE`] be driven by this from now on.
+    pub async fn drive(&self, camera: Scripted) {
+        let cloud = &self.server.app.cloud;
+        let said = camera.capabilities();
+        cloud.drive(&cloud.console(), MINE, Arc::new(camera)).await.unwrap();
+        self.until(|| async {
+            let info = self.call("device/info", &[("deviceSerial", MINE)]).await;
+            let capacity = self.call("device/capacity", &[("deviceSerial", MINE)]).await;
+            // Four are the platform's.
+            let known = capacity["data"].as_object().unwrap().len() == said + 4;
+            info["data"]["status"] == 1 && info["data"]["model"] == "Scripted" && known
+        })
+        .await;
     }
 
     /// Stops it.
@@ -131,7 +156,7 @@ impl World {
         })
     }
 
-    fn names(&self) -> [(&'static str, &str); 10] {
+    fn names(&self) -> [(&'static str, &str); 13] {
         [
             ("token", &self.me.token),
             ("app_key", &self.me.key),
@@ -142,6 +167,9 @@ impl World {
             ("serial", MINE),
             ("free_serial", FREE),
             ("free_code", CODE),
+            ("code", CODE),
+            ("voice_url", &self.voice_url.0),
+            ("voice_url_encoded", &self.voice_url.1),
             ("their_serial", THEIRS),
         ]
     }
@@ -163,6 +191,31 @@ pub async fn lapp(http: SocketAddr, path: &str, parameters: &[(&str, &str)]) -> 
     let answer = send(http, &head, body.as_bytes()).await;
     assert_eq!(answer.status, 200, "{path}: {answer:?}");
     answer.json()
+}
+
+/// Calls the Open API as a page's upload does, with a file `phrase.wav` as `voiceFile`.
+pub async fn upload(http: SocketAddr, path: &str, parameters: &[(&str, &str)], file: &[u8]) -> Value {
+    let mut body = Vec::new();
+    for (name, value) in parameters {
+        body.extend(format!("--XyZ\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").bytes());
+    }
+    let file_name = "Content-Disposition: form-data; name=\"voiceFile\"; filename=\"phrase.wav\"";
+    body.extend(format!("--XyZ\r\n{file_name}\r\nContent-Type: audio/wav\r\n\r\n").bytes());
+    body.extend(file);
+    body.extend(b"\r\n--XyZ--\r\n");
+    let head = format!("POST /api/lapp/{path} HTTP/1.1\nContent-Type: multipart/form-data; boundary=XyZ");
+    let answer = send(http, &head, &body).await;
+    assert_eq!(answer.status, 200, "{path}: {answer:?}");
+    answer.json()
+}
+
+/// A voice file: so many seconds of 440 Hz as WAV, 16 kHz, one channel.
+pub fn wav(seconds: u32) -> Vec<u8> {
+    let samples = (0..16_000 * seconds).map(|n| ((f64::from(n) * 0.1728).sin() * 16_000.0) as i16);
+    let data: Vec<u8> = samples.flat_map(i16::to_le_bytes).collect();
+    let length = |more: usize| ((data.len() + more) as u32).to_le_bytes();
+    let head = [&b"RIFF"[..], &length(36), b"WAVEfmt \x10\0\0\0\x01\0\x01\0\x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0data"];
+    [head.concat(), length(0).to_vec(), data].concat()
 }
 
 /// Calls the native API; an empty token sends none.

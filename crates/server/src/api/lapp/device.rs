@@ -78,10 +78,12 @@ pub async fn version(app: &App, ask: &Ask) -> Reply {
     let serial = ask.text("deviceSerial")?;
     let caller = app.caller(ask).await?;
     let version = app.cloud.device(&caller, serial).await?.firmware;
-    let (latest, current) = (&version, &version);
-    Ok(Answer::data(&json!({
-        "latestVersion": latest, "currentVersion": current, "isNeedUpgrade": 0, "isUpgrading": 0,
-    })))
+    Ok(Answer::data(&Version {
+        latest_version: &version,
+        current_version: &version,
+        is_need_upgrade: 0,
+        is_upgrading: 0,
+    }))
 }
 
 /// `POST device/capture`: `quality` changes nothing, as documented.
@@ -253,6 +255,16 @@ impl Status {
             cloud_channel_list: [],
         }
     }
+}
+
+/// The answer of `device/version/info`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Version<'a> {
+    latest_version: &'a str,
+    current_version: &'a str,
+    is_need_upgrade: u8,
+    is_upgrading: u8,
 }
 
 /// A row of `device/camera/list`.
