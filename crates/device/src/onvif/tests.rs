@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
+use av::Pcm;
 use axum::body::{Body, Bytes};
 use axum::extract;
 use axum::http::{HeaderMap, Method, Response, Uri};
@@ -42,6 +43,8 @@ struct Script {
     plain: bool,
     /// Answers everything so, whatever was asked.
     always: Option<Always>,
+    /// Takes requests and answers none.
+    hangs: bool,
     /// Answers these operations with faults of these subcodes.
     faults: Vec<(&'static str, &'static [&'static str])>,
     /// How long a move may last, in seconds.
@@ -170,6 +173,9 @@ async fn answer(
     body: Bytes,
 ) -> Response<Body> {
     let script = camera.script.lock().unwrap().clone();
+    if script.hangs {
+        std::future::pending::<()>().await;
+    }
     if method == Method::GET {
         return picture(&camera, &script, &uri, &headers);
     }
@@ -1075,5 +1081,66 @@ async fn whatever_it_was_asked_a_camera_that_fails_is_an_error_in_time() {
             assert!(expected, "{how:?}, ability {ability}: {answer:?}");
         }
         assert!(began.elapsed() < Duration::from_millis(4900), "{how:?}: {:?}", began.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_what_was_given_up() {
+    let sdp = rtsp_camera::speaker_sdp("8", &[]);
+    let script = rtsp_camera::Script { sdp, media: i64::MAX, back_channel: true, ..Default::default() };
+    let (url, _heard) = rtsp_camera::camera(script).await;
+    let rtsp = Url::parse(&url).unwrap().port();
+    let camera = Camera::start(Script { rtsp, ..Default::default() }).await;
+    // Connections of both cameras are tasks too, which end with their sockets.
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+
+    let hub = ::media::Hub::new(::media::HubSettings::default());
+    let dialer = camera.dialer();
+    let settings = crate::SupervisorSettings { hub, dialer, ptz_watchdog: crate::PTZ_WATCHDOG };
+    let (supervisor, mut events) = crate::Supervisor::new(settings);
+    let spec = crate::DeviceSpec {
+        serial: "A".into(),
+        kind: crate::DriverKind::Onvif,
+        address: camera.url(),
+        login: Some(Login { user: USER.into(), password: PASSWORD.into() }),
+        channels: vec![ONE],
+        keep_live: true,
+    };
+    supervisor.start(spec).unwrap();
+    let online = tokio::time::timeout(Duration::from_secs(30), events.recv()).await.unwrap().unwrap();
+    assert!(matches!(online, crate::DeviceEvent::Online { .. }), "{online:?}");
+    let device = supervisor.device("A").unwrap();
+    device.speak(ONE, Pcm { sample_rate: 8000, samples: vec![0; 8000 * 60] }).await.unwrap();
+    camera.script().hangs = true;
+    for ability in 0..9 {
+        let asked = async {
+            match ability {
+                0 => device.ptz_start(ONE, RIGHT).await,
+                1 => device.preset_add(ONE).await.map(drop),
+                2 => device.preset_move(ONE, PresetNo(1)).await,
+                3 => device.preset_clear(ONE, PresetNo(1)).await,
+                4 => device.mirror(ONE, Mirror::Centre).await,
+                5 => device.mask(ONE).await.map(drop),
+                6 => device.set_mask(ONE, true).await,
+                7 => device.snapshot(ONE).await.map(drop),
+                _ => device.request_key_frame(ONE, Quality::Main).await,
+            }
+        };
+        // The motor only when it has told neither whether it is covered nor where it stands.
+        let patience = if ability == 0 { 3300 } else { 300 };
+        let given_up = tokio::time::timeout(Duration::from_millis(patience), asked).await;
+        assert!(given_up.is_err(), "ability {ability}: {given_up:?}");
+    }
+    camera.script().hangs = false;
+    supervisor.stop("A");
+    supervisor.shutdown().await;
+    let stopped = camera.heard().into_iter().rfind(|request| matches!(request, Request::Ptz(_)));
+    assert!(matches!(stopped, Some(Request::Ptz(ptz::Request::Stop(_)))), "{stopped:?}");
+    drop((supervisor, device));
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while tasks() > before {
+        assert!(Instant::now() < deadline, "{} tasks, {before} before", tasks());
+        tokio::task::yield_now().await;
     }
 }
