@@ -5,6 +5,7 @@
 //! The full run is written to `docs/benchmarks.md` if run where that is.
 
 mod clip;
+mod control;
 mod floor;
 mod load;
 mod measure;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::clip::{Clip, GOP_S};
+use crate::control::{self, Control};
 use crate::floor::Floor;
 use crate::load::{Load, Seen};
 use crate::process::Process;
@@ -32,7 +33,7 @@ pub struct Plan {
     /// What takes its time: memory, publishers, and cold starts.
     pub thorough: Option<Thorough>,
     /// Only measurements with this word in their name: what a viewer costs at a server, `first picture`,
-    /// `memory`, `publishers`.
+    /// `memory`, `publishers`, `control`.
     pub only: Option<String>,
 }
 
@@ -40,6 +41,8 @@ pub struct Plan {
 pub struct Thorough {
     /// Publishers at once.
     pub publishers: usize,
+    /// Cameras that are turned, and how often in all.
+    pub turned: (usize, usize),
     /// Cold starts timed.
     pub cold_starts: usize,
 }
@@ -53,7 +56,7 @@ impl Plan {
             window: Duration::from_secs(7),
             joins: 100,
             peer_joins: 10,
-            thorough: Some(Thorough { publishers: 50, cold_starts: 15 }),
+            thorough: Some(Thorough { publishers: 50, turned: (100, 10_000), cold_starts: 15 }),
             only: None,
         }
     }
@@ -162,6 +165,8 @@ pub struct Results {
     pub joins: Vec<(&'static str, Vec<Duration>)>,
     /// Name, and what publishers cost.
     pub taking_in: Vec<(&'static str, TakingIn)>,
+    /// What commands to devices cost.
+    pub control: Option<Control>,
 }
 
 /// A server with one stream that is being published.
@@ -262,6 +267,11 @@ pub fn run(plan: &Plan, binary: &Path, clip: &Arc<Clip>) -> Result<Results> {
     if plan.wants("publishers") {
         results.taking_in.push(("Fluorite", fluorite_takes_in(thorough.publishers, binary, clip)?));
         results.taking_in.push(("nginx-rtmp", nginx_takes_in(thorough.publishers, clip)?));
+    }
+    if plan.wants("control") {
+        let (devices, pairs) = thorough.turned;
+        let fluorite = Fluorite::start(binary, Setting::Default, false)?;
+        results.control = Some(control::measure(&fluorite, devices, pairs)?);
     }
     Ok(results)
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::clip::{Clip, GOP_S};
+use crate::control::Control;
 use crate::floor::Floor;
 use crate::load::Seen;
 use crate::measure::{Fanout, Plan, Results, Subject, Thorough};
@@ -52,6 +53,9 @@ pub fn page(results: &Results, plan: &Plan, binary: &Path, clip: &Clip) -> Resul
         && !results.taking_in.is_empty()
     {
         publishers(&mut out, results, thorough, clip)?;
+    }
+    if let (Some(thorough), Some(seen)) = (&plan.thorough, &results.control) {
+        control(&mut out, thorough, seen)?;
     }
     aims(&mut out, results, plan, clip)?;
     Ok(out)
@@ -132,6 +136,24 @@ fn publishers(out: &mut String, results: &Results, thorough: &Thorough, clip: &C
     Ok(())
 }
 
+fn control(out: &mut String, thorough: &Thorough, seen: &Control) -> Result<()> {
+    let (devices, pairs) = thorough.turned;
+    writeln!(out, "\n## Commands to devices\n")?;
+    writeln!(
+        out,
+        "{pairs} times `ptz/start` and `ptz/stop` over {devices} ONVIF cameras. The cameras' own time is taken \
+         before each of them, from a question's last byte to its answer; the rest of the answer time is the \
+         server's, its database and the loopback interface included.\n"
+    )?;
+    writeln!(out, "| time | median ms | p99 ms | worst ms |\n|---|---|---|---|")?;
+    for (name, times) in [("the server's", &seen.own), ("the camera's", &seen.device)] {
+        let ms = |share| format!("{:.2}", quantile(times, share).as_secs_f64() * 1e3);
+        writeln!(out, "| {name} | {} | {} | {} |", ms(0.5), ms(0.99), ms(1.0))?;
+    }
+    writeln!(out, "\nThe server's memory grew by {:.0} KiB meanwhile.", seen.grown_kib)?;
+    Ok(())
+}
+
 /// What was promised, and what came out.
 fn aims(out: &mut String, results: &Results, plan: &Plan, clip: &Clip) -> Result<()> {
     writeln!(out, "\n## Aims\n\n| aim | measured | |\n|---|---|---|")?;
@@ -191,6 +213,14 @@ fn aims(out: &mut String, results: &Results, plan: &Plan, clip: &Clip) -> Result
     }
     for (name, taking_in) in results.taking_in.iter().filter(|(name, _)| *name == "Fluorite") {
         line(format!("{name}: KiB a publisher beside its ring"), taking_in.rss_kib - ring_kib(clip), 100.0)?;
+    }
+    if let Some(seen) = &results.control {
+        line(
+            "commands: p99 of the server's own time in ms".into(),
+            quantile(&seen.own, 0.99).as_secs_f64() * 1e3,
+            5.0,
+        )?;
+        line("commands: KiB that memory grew by".into(), seen.grown_kib, 1024.0)?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -56,6 +57,8 @@ pub struct Fluorite {
     access_token: String,
     /// First trial camera, if it was started with cameras.
     trial_serial: Option<String>,
+    /// Cameras attached so far.
+    attached: AtomicU32,
     _folder: TempDir,
 }
 
@@ -75,6 +78,8 @@ impl Fluorite {
             ("FLUORITE_HTTP__LISTEN", "127.0.0.1:0".to_owned()),
             ("FLUORITE_RTMP__LISTEN", "127.0.0.1:0".to_owned()),
             ("FLUORITE_LOG__LEVEL", "warn".to_owned()),
+            // Where the benchmark's own cameras are.
+            ("FLUORITE_DEVICE__ALLOW", "127.0.0.1".to_owned()),
         ] {
             command.env(key, value);
         }
@@ -92,8 +97,15 @@ impl Fluorite {
         let told: Value = serde_json::from_slice(&std::fs::read(&ready)?)?;
         let http = text(&told, "/http")?.trim_start_matches("http://").to_owned();
         let admin_token = text(&told, "/admin_token")?;
-        let mut fluorite =
-            Fluorite { process, http, admin_token, access_token: String::new(), trial_serial: None, _folder: folder };
+        let mut fluorite = Fluorite {
+            process,
+            http,
+            admin_token,
+            access_token: String::new(),
+            trial_serial: None,
+            attached: AtomicU32::new(0),
+            _folder: folder,
+        };
         if trial {
             fluorite.access_token = text(&told, "/trial/access_token")?;
             fluorite.trial_serial = Some(text(&told, "/trial/devices/0/serial")?);
@@ -110,12 +122,36 @@ impl Fluorite {
     /// # Errors
     /// When the server refuses.
     pub fn attach_publisher(&self) -> Result<Attached> {
-        let attached = self.native("devices", &json!({ "driver": "push", "name": "bench" }))?;
-        let (serial, code) = (text(&attached, "/serial")?, text(&attached, "/validate_code")?);
-        let added = self.lapp("device/add", &format!("deviceSerial={serial}&validateCode={code}"))?;
-        ensure!(added["code"] == "200", "device/add: {added}");
+        let (attached, serial) = self.attach(&json!({ "driver": "push", "name": "bench" }))?;
         let publish = text(&attached, "/push_urls/0")?;
         Ok(Attached { serial, publish })
+    }
+
+    /// Attaches an ONVIF camera and adds it to the account; gives its serial.
+    ///
+    /// # Errors
+    /// When the server or the camera refuses.
+    pub fn attach_camera(&self, address: &str, user: &str, password: &str) -> Result<String> {
+        let login = json!({ "user": user, "password": password });
+        // Their own serials are all the same.
+        let serial = format!("BENCH{:04}", self.attached.fetch_add(1, Ordering::Relaxed));
+        let body = json!({ "driver": "onvif", "address": address, "login": login, "serial": serial });
+        Ok(self.attach(&body)?.1)
+    }
+
+    fn attach(&self, device: &Value) -> Result<(Value, String)> {
+        let attached = self.native("devices", device)?;
+        let (serial, code) = (text(&attached, "/serial")?, text(&attached, "/validate_code")?);
+        let deadline = Instant::now() + READY_WITHIN;
+        loop {
+            let added = self.lapp("device/add", &format!("deviceSerial={serial}&validateCode={code}"))?;
+            match added["code"].as_str() {
+                Some("200") => return Ok((attached, serial)),
+                // Not seen on line yet.
+                Some("20007") if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(20)),
+                _ => bail!("device/add: {added}"),
+            }
+        }
     }
 
     /// Play addresses of a device's first channel. A publisher must be there already.
@@ -154,7 +190,11 @@ impl Fluorite {
         post(&self.http, &format!("/api/v1/{path}"), &head, &body.to_string())
     }
 
-    fn lapp(&self, path: &str, form: &str) -> Result<Value> {
+    /// Calls the Open API.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub fn lapp(&self, path: &str, form: &str) -> Result<Value> {
         let form = format!("accessToken={}&{form}", self.access_token);
         post(&self.http, &format!("/api/lapp/{path}"), "Content-Type: application/x-www-form-urlencoded\r\n", &form)
     }
