@@ -25,7 +25,7 @@ use crate::ptz::Status;
 use crate::replay::Clip;
 use crate::sound::SoundEncoder;
 use crate::stats::{Counters, Stats};
-use crate::{Error, discovery, http, live, replay, rtsp, speaker};
+use crate::{Error, discovery, http, isapi, live, replay, rtsp, speaker};
 
 /// Ticks a second of video timestamps (RFC 6184 §8.2.1).
 const VIDEO_CLOCK: u32 = 90_000;
@@ -135,7 +135,9 @@ impl Camera {
             channels,
             login: Login::new(&config, faults.clone()),
             faults,
+            http_port: camera.http.port(),
             rtsp_port: camera.rtsp.port(),
+            talks: isapi::Sessions::default(),
             counters,
         };
         match clip {

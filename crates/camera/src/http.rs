@@ -52,8 +52,12 @@ pub struct Site {
     pub login: Login,
     /// How it fails.
     pub faults: Faults,
+    /// Port of HTTP.
+    pub http_port: u16,
     /// Port of RTSP.
     pub rtsp_port: u16,
+    /// Speakers opened by ISAPI.
+    pub talks: isapi::Sessions,
     /// Numbers.
     pub counters: Arc<Counters>,
 }
@@ -119,8 +123,6 @@ impl Head {
 pub struct Ask {
     /// All but the body.
     pub head: Head,
-    /// Who asks.
-    pub user: String,
     /// The body, not read yet: [`read`] reads it whole, two-way audio takes it as it comes.
     pub body: Incoming,
 }
@@ -184,7 +186,7 @@ async fn respond(request: Request<Incoming>, local: SocketAddr, site: &Site) -> 
     let head = Head { method: parts.method, target, headers: parts.headers, host };
     let response = if head.path().starts_with("/ISAPI/") {
         match site.digest(&head) {
-            Ok(user) => isapi::answer(site, Ask { head, user, body }).await,
+            Ok(_) => isapi::answer(site, Ask { head, body }).await,
             Err(refused) => *refused,
         }
     } else if let Some(profile) = head.path().strip_prefix(STILLS) {

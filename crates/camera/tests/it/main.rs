@@ -6,6 +6,7 @@ mod soap;
 
 mod control;
 mod faults;
+mod isapi;
 mod malformed;
 mod onvif;
 mod recorder;
