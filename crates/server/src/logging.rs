@@ -22,6 +22,8 @@ const SECRET_NAMES: &[&str] = &[
     "app_secret",
     "token",
     "password",
+    "oldpassword",
+    "newpassword",
     "validatecode",
     "validate_code",
 ];

@@ -194,7 +194,7 @@ impl Server {
         };
 
         let config = Arc::new(config);
-        let app = Arc::new(App { cloud, gateway: gateway.clone(), config: config.clone(), addresses });
+        let app = Arc::new(App::new(cloud, gateway.clone(), config.clone(), addresses));
         let http = Arc::new(Http { router: router(app.clone()), gateway: gateway.clone(), shutdown: shutdown.clone() });
         let connections = TaskTracker::new();
         let acceptor = |tls: Option<Arc<ServerConfig>>| tls.map(TlsAcceptor::from);

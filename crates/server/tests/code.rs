@@ -31,6 +31,7 @@ fn log_lines_lose_their_secrets() {
         "body accessToken=***&appSecret=*** path=/push/D1_1?key=***\n",
     );
     check("code=20007 limit=5 =x", "code=20007 limit=5 =x");
+    check("oldPassword=ABCDEF&newPassword=secret&x=1", "oldPassword=***&newPassword=***&x=1");
     check("t=", "t=***");
     check("serial=\"D1\" password=\"a b\" x=1", "serial=\"D1\" password=*** x=1");
 }

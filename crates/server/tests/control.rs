@@ -199,6 +199,17 @@ async fn a_device_that_never_answers_is_answered_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_motor_nobody_stops_is_stopped_after_the_configured_time() {
+    let world = World::with(|config| config.device.ptz_watchdog_s = 1).await;
+    let turn = [("deviceSerial", MINE), ("direction", "0"), ("speed", "1")];
+    assert_eq!(world.call("device/ptz/start", &turn).await["code"], "200");
+    let began = Instant::now();
+    world.until(|| async { world.camera.asked().contains(&"ptz_stop 1".into()) }).await;
+    assert!(began.elapsed() > Duration::from_millis(500), "{:?}", began.elapsed());
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_lens_mask_tells_what_it_was_already() {
     let world = World::start().await;
     let enable =

@@ -2,6 +2,8 @@
 
 use av::voice::{Limits, decode};
 use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 use crate::http::send;
 use crate::world::{MINE, World, upload, wav};
@@ -148,6 +150,25 @@ async fn bad_files_are_refused_with_the_reason() {
     let answer = world.upload("voice/query", &[], &vec![0; 2 << 20]).await;
     assert_eq!(answer["code"], "10001", "{answer}");
     assert_eq!(world.upload("voice/upload", &[("voiceName", &"很".repeat(51))], &wav(1)).await["code"], "10001");
+    world.stop().await;
+}
+
+/// Half-sent files take no more than their share, and give it back when their sender is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_on_their_way_are_limited() {
+    let world = World::start().await;
+    let mut senders = Vec::new();
+    for _ in 0..64 {
+        let mut sender = TcpStream::connect(world.http).await.unwrap();
+        let head = "POST /api/lapp/voice/sendonce HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nx";
+        sender.write_all(head.as_bytes()).await.unwrap();
+        senders.push(sender);
+    }
+    world.until(|| async { world.upload("voice/sendonce", &[], &wav(0)).await["code"] == "10029" }).await;
+    // Everything else is served.
+    assert_eq!(world.call("voice/query", &[]).await["code"], "200");
+    drop(senders);
+    world.until(|| async { world.upload("voice/sendonce", &[], &wav(1)).await["code"] == "200" }).await;
     world.stop().await;
 }
 

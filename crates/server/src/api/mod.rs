@@ -29,6 +29,7 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{debug, error};
 
 use crate::address::{Addresses, Reached};
@@ -44,6 +45,10 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A voice file must have arrived after this: 5 MB at 1.3 Mbit/s.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Requests with a voice file that are read and answered at the same time: some 320 MB of memory at the
+/// worst. One more is told to come again.
+const UPLOADS_MAX: usize = 64;
 
 /// What a form may have beside its file.
 const UPLOAD_FORM_BYTES: usize = 64 << 10;
@@ -64,6 +69,14 @@ pub struct App {
     pub config: Arc<Config>,
     /// How we are reached.
     pub addresses: Addresses,
+    uploads: Arc<Semaphore>,
+}
+
+impl App {
+    /// What handlers work with, from its parts.
+    pub fn new(cloud: Arc<Cloud>, gateway: Arc<Gateway>, config: Arc<Config>, addresses: Addresses) -> App {
+        App { cloud, gateway, config, addresses, uploads: Arc::new(Semaphore::new(UPLOADS_MAX)) }
+    }
 }
 
 /// Routes of both APIs.
@@ -112,6 +125,8 @@ pub struct Route {
 pub struct Ask {
     form: Form,
     body: Bytes,
+    /// Of [`UPLOADS_MAX`]; held until the request is answered.
+    _place: Option<OwnedSemaphorePermit>,
     /// How the client reached us, for the addresses it is given.
     pub reached: Reached,
     /// For texts that are part of the data.
@@ -259,6 +274,10 @@ fn lapp_path(path: &str) -> Option<&str> {
 async fn read(app: &App, route: &Route, request: Request<Body>, language: Language) -> Result<Ask, Failure> {
     let (parts, body) = request.into_parts();
     let content_type = parts.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let place = match route.uploads {
+        true => Some(app.uploads.clone().try_acquire_owned().map_err(|_| cloud::Error::RateLimited)?),
+        false => None,
+    };
     let (wait, bytes_max) = match route.uploads {
         true => (UPLOAD_TIMEOUT, VOICE_BYTES_MAX + UPLOAD_FORM_BYTES),
         false => (BODY_TIMEOUT, app.config.http.body_bytes_max),
@@ -275,7 +294,7 @@ async fn read(app: &App, route: &Route, request: Request<Body>, language: Langua
         body: &body,
         headers: &[],
     })?;
-    Ok(Ask { form, body, reached: reached(&parts), language })
+    Ok(Ask { form, body, _place: place, reached: reached(&parts), language })
 }
 
 /// How a request reached us: by HTTP/2 its authority tells, else the `Host` header.
