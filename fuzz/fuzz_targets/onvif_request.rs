@@ -45,6 +45,7 @@ fuzz_target!(|data: &[u8]| {
     response::<media::GetStreamUriResponse>(&envelope);
     response::<media::GetVideoSourceConfigurationOptionsResponse>(&envelope);
     response::<media::GetAudioDecoderConfigurationOptionsResponse>(&envelope);
+    response::<media2::GetProfilesResponse>(&envelope);
     response::<media2::GetMasksResponse>(&envelope);
     response::<media2::GetMaskOptionsResponse>(&envelope);
     response::<ptz::GetPresetsResponse>(&envelope);

@@ -59,9 +59,8 @@ impl Site {
                     let codes = ["InvalidArgVal", "InvalidStreamSetup"];
                     return Err(Fault::sender(&codes, "there is no multicast"));
                 }
-                let path = token::of(quality.name(), channel.number());
-                let uri = format!("rtsp://{}:{}/{path}", call.hostname, self.rtsp_port);
-                document(&GetStreamUriResponse { media_uri: media_uri(uri) })
+                let media_uri = media_uri(self.stream_url(call, channel, quality));
+                document(&GetStreamUriResponse { media_uri })
             }
             Request::GetSnapshotUri(ask) => {
                 let (channel, quality) = self.profile_of(&ask.profile_token)?;
@@ -174,12 +173,18 @@ impl Site {
         })
     }
 
+    /// RTSP address of a stream.
+    pub(super) fn stream_url(&self, call: &Call<'_>, channel: &Channel, quality: Quality) -> String {
+        let path = token::of(quality.name(), channel.number());
+        format!("rtsp://{}:{}/{path}", call.hostname, self.rtsp_port)
+    }
+
     /// Both streams of each channel.
-    fn profiles(&self) -> impl Iterator<Item = (&Arc<Channel>, Quality)> {
+    pub(super) fn profiles(&self) -> impl Iterator<Item = (&Arc<Channel>, Quality)> {
         self.channels.iter().flat_map(|channel| Quality::ALL.map(|quality| (channel, quality)))
     }
 
-    fn profile(&self, channel: &Channel, quality: Quality) -> Profile {
+    pub(super) fn profile(&self, channel: &Channel, quality: Quality) -> Profile {
         let audio_source = || AudioSourceConfiguration {
             token: "microphone".into(),
             name: "Microphone".into(),

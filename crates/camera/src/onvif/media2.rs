@@ -1,22 +1,32 @@
-//! Media, version 2: the privacy mask. A channel has one, a rectangle.
+//! Media, version 2: the same profiles in its words, and the privacy mask, of which a channel has one,
+//! a rectangle.
+
+use std::sync::Arc;
 
 use proto::onvif::Fault;
 use proto::onvif::media2::*;
-use proto::onvif::schema::{Color, ColorOptions, Polygon, Vector};
+use proto::onvif::schema::{
+    AudioEncoder2Configuration, AudioEncoding, Color, ColorOptions, Polygon, Profile, Vector,
+    VideoEncoder2Configuration, VideoRateControl2,
+};
 
-use super::{SOURCE, document, no_configuration};
+use super::{Call, SOURCE, document, no_configuration};
 use crate::channel::{self, Channel};
-use crate::http::Site;
+use crate::config::Quality;
+use crate::http::{Site, still_url};
 use crate::token;
 use crate::viewfinder::Area;
 
 /// Stem of the tokens of masks.
 const MASK: &str = "mask";
+/// Configurations that profiles have.
+const KINDS: [&str; 7] =
+    ["VideoSource", "AudioSource", "VideoEncoder", "AudioEncoder", "PTZ", "AudioOutput", "AudioDecoder"];
 /// The one type of mask.
 const KIND: &str = "Color";
 
 impl Site {
-    pub(super) fn media2(&self, request: Request) -> Result<String, Fault> {
+    pub(super) fn media2(&self, request: Request, call: &Call<'_>) -> Result<String, Fault> {
         let source = |token: &str| self.channel_of(token, SOURCE).ok_or_else(no_configuration);
         let masked = |token: &str| {
             let channel = self.channel_of(token, MASK).ok_or_else(no_mask)?;
@@ -25,20 +35,47 @@ impl Site {
         Ok(match request {
             Request::GetServiceCapabilities(_) => {
                 let capabilities = Media2ServiceCapabilities {
-                    snapshot_uri: Some(false),
-                    rotation: Some(false),
+                    snapshot_uri: Some(true),
+                    rotation: Some(true),
                     mask: Some(true),
                     profile: ProfileCapabilities {
-                        maximum_number_of_profiles: Some(0),
-                        configurations_supported: Some(String::new()),
+                        maximum_number_of_profiles: Some(self.profiles().count() as i32),
+                        configurations_supported: Some(KINDS.join(" ")),
                     },
                     streaming: StreamingCapabilities {
-                        rtsp_streaming: Some(false),
+                        rtsp_streaming: Some(true),
                         rtp_multicast: Some(false),
-                        rtp_rtsp_tcp: Some(false),
+                        rtp_rtsp_tcp: Some(true),
                     },
                 };
                 document(&GetServiceCapabilitiesResponse { capabilities })
+            }
+            Request::GetProfiles(GetProfiles { token, kinds }) => {
+                let profiles = match &token {
+                    Some(token) => vec![self.profile_of(token)?],
+                    None => self.profiles().collect(),
+                };
+                let profile = |(channel, quality): (&Arc<Channel>, Quality)| {
+                    in_these_words(self.profile(channel, quality), &kinds)
+                };
+                document(&GetProfilesResponse { profiles: profiles.into_iter().map(profile).collect() })
+            }
+            Request::GetStreamUri(ask) => {
+                let (channel, quality) = self.profile_of(&ask.profile_token)?;
+                if !["RtspUnicast", "RTSP"].contains(&&*ask.protocol) {
+                    let codes = ["InvalidArgVal", "InvalidStreamSetup"];
+                    return Err(Fault::sender(&codes, "there is RTSP, to one receiver"));
+                }
+                document(&GetStreamUriResponse { uri: self.stream_url(call, channel, quality) })
+            }
+            Request::GetSnapshotUri(ask) => {
+                let (channel, quality) = self.profile_of(&ask.profile_token)?;
+                document(&GetSnapshotUriResponse { uri: still_url(call.host, channel, quality) })
+            }
+            Request::SetSynchronizationPoint(ask) => {
+                let (channel, quality) = self.profile_of(&ask.profile_token)?;
+                channel.request_key_frame(quality);
+                document(&SetSynchronizationPointResponse {})
             }
             Request::GetMasks(GetMasks { token: Some(token), .. }) => {
                 let (channel, mask) = masked(&token)?;
@@ -49,7 +86,7 @@ impl Site {
                     Some(token) => std::slice::from_ref(source(token)?),
                     None => &self.channels[..],
                 };
-                let mask = |channel: &std::sync::Arc<Channel>| Some(described(channel, channel.privacy_mask()?));
+                let mask = |channel: &Arc<Channel>| Some(described(channel, channel.privacy_mask()?));
                 document(&GetMasksResponse { masks: channels.iter().filter_map(mask).collect() })
             }
             Request::GetMaskOptions(ask) => {
@@ -87,6 +124,48 @@ impl Site {
             }
         })
     }
+}
+
+/// A profile of version 1 with those configurations that were asked for.
+fn in_these_words(profile: Profile, kinds: &[String]) -> MediaProfile {
+    let wanted = |name: &str| kinds.iter().any(|kind| kind == name || kind == "All");
+    let Profile { token, fixed, name, video_source, audio_source, video_encoder, audio_encoder, ptz, extension } =
+        profile;
+    let video_encoder = video_encoder.map(|encoder| VideoEncoder2Configuration {
+        token: encoder.token,
+        gov_length: encoder.h264.map(|h264| h264.gov_length),
+        profile: Some("Baseline".into()),
+        name: encoder.name,
+        use_count: encoder.use_count,
+        encoding: "H264".into(),
+        resolution: encoder.resolution,
+        rate_control: encoder.rate_control.map(|rate| VideoRateControl2 {
+            constant_bitrate: None,
+            frame_rate_limit: rate.frame_rate_limit as f32,
+            bitrate_limit: rate.bitrate_limit,
+        }),
+        quality: encoder.quality,
+    });
+    let audio_encoder = audio_encoder.map(|encoder| AudioEncoder2Configuration {
+        token: encoder.token,
+        name: encoder.name,
+        use_count: encoder.use_count,
+        encoding: if encoder.encoding == AudioEncoding::G711 { "PCMA" } else { "MPEG4-GENERIC" }.into(),
+        bitrate: encoder.bitrate,
+        sample_rate: encoder.sample_rate,
+    });
+    let (audio_output, audio_decoder) =
+        extension.map_or((None, None), |extension| (extension.audio_output, extension.audio_decoder));
+    let configurations = ConfigurationSet {
+        video_source: video_source.filter(|_| wanted("VideoSource")),
+        audio_source: audio_source.filter(|_| wanted("AudioSource")),
+        video_encoder: video_encoder.filter(|_| wanted("VideoEncoder")),
+        audio_encoder: audio_encoder.filter(|_| wanted("AudioEncoder")),
+        ptz: ptz.filter(|_| wanted("PTZ")),
+        audio_output: audio_output.filter(|_| wanted("AudioOutput")),
+        audio_decoder: audio_decoder.filter(|_| wanted("AudioDecoder")),
+    };
+    MediaProfile { token, fixed, name, configurations: (!kinds.is_empty()).then_some(configurations) }
 }
 
 fn no_mask() -> Fault {

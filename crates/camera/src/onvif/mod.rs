@@ -1,6 +1,6 @@
 //! ONVIF: what the camera says of itself and how it is turned, as SOAP over HTTP.
 //!
-//! Services: Device, Media, Media2 for its masks, PTZ and Imaging, each under `/onvif/…_service`; a request is recognised
+//! Services: Device, Media in both versions, PTZ and Imaging, each under `/onvif/…_service`; a request is recognised
 //! by its body. Both logins are accepted: WS-Security UsernameToken and HTTP digest.
 //!
 //! A recorder is a device with several video sources. Tokens of what belongs to one are made by
@@ -108,7 +108,7 @@ impl Site {
         match request {
             Request::Device(request) => self.device(request, call),
             Request::Media(request) => self.media(request, call),
-            Request::Media2(request) => self.media2(request),
+            Request::Media2(request) => self.media2(request, call),
             Request::Ptz(request) => self.motor(request),
             Request::Imaging(request) => self.imaging(request),
         }
@@ -147,7 +147,7 @@ fn is_command(request: &Request) -> bool {
         }
         Request::Media2(request) => {
             use tr2::Request::*;
-            matches!(request, CreateMask(_) | SetMask(_) | DeleteMask(_))
+            matches!(request, SetSynchronizationPoint(_) | CreateMask(_) | SetMask(_) | DeleteMask(_))
         }
         Request::Ptz(request) => {
             use tptz::Request::*;

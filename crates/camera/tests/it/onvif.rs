@@ -4,7 +4,7 @@ use camera::marker::estimate_view;
 use camera::scene::View;
 use camera::{Camera, Config, Quality, VideoConfig};
 use proto::onvif::schema::*;
-use proto::onvif::{Envelope, Error, device, imaging, media, ptz};
+use proto::onvif::{Envelope, Error, device, imaging, media, media2, ptz};
 
 use crate::player::{Over, Player};
 use crate::soap::{ask, ask_as, ask_with_digest, post};
@@ -46,7 +46,20 @@ async fn it_describes_itself() {
             StreamSetup { stream: StreamType::RtpUnicast, transport: Transport { protocol: TransportProtocol::Rtsp } };
         let uri = media::GetStreamUri { stream_setup, profile_token: profile.token.clone() };
         assert_eq!(ask(&camera, &uri).await.unwrap().media_uri.uri, camera.rtsp_url(quality));
+        let uri = media2::GetStreamUri { protocol: "RTSP".into(), profile_token: profile.token.clone() };
+        assert_eq!(ask(&camera, &uri).await.unwrap().uri, camera.rtsp_url(quality));
     }
+    // Version 2 tells those configurations of the same profiles that it is asked for.
+    let again = async |kinds: &[&str]| {
+        let kinds = kinds.iter().map(|kind| (*kind).to_owned()).collect();
+        ask(&camera, &media2::GetProfiles { token: Some("sub".into()), kinds }).await.unwrap().profiles.remove(0)
+    };
+    assert_eq!(again(&[]).await.configurations, None);
+    let sub = again(&["VideoEncoder", "PTZ"]).await.configurations.unwrap();
+    let encoder = sub.video_encoder.unwrap();
+    assert_eq!((encoder.encoding.as_str(), encoder.resolution.width), ("H264", 640));
+    assert!(sub.ptz.is_some() && sub.video_source.is_none() && sub.audio_output.is_none());
+    assert_eq!(again(&["All"]).await.configurations.unwrap().audio_encoder.unwrap().encoding, "MPEG4-GENERIC");
     let clock = ask(&camera, &device::GetSystemDateAndTime {}).await.unwrap().system_date_and_time.utc.unwrap();
     assert!(clock.to_unix().unwrap().abs_diff(crate::soap::now().as_secs() as i64) < 5);
     camera.stop().await;

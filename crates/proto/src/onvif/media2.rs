@@ -1,7 +1,11 @@
-//! Media service, version 2 (`media2.wsdl`): privacy masks, which version 1 does not have.
+//! Media service, version 2 (`media2.wsdl`): what version 1 lacks, H.265 and privacy masks, and what
+//! clients that prefer it ask first.
 
 use super::ns::TR2;
-use super::schema::{Color, ColorOptions, Polygon};
+use super::schema::{
+    AudioDecoderConfiguration, AudioEncoder2Configuration, AudioOutputConfiguration, AudioSourceConfiguration, Color,
+    ColorOptions, Polygon, PtzConfiguration, VideoEncoder2Configuration, VideoSourceConfiguration,
+};
 
 record! {
     /// `tr2:ProfileCapabilities`
@@ -38,6 +42,37 @@ record! {
         /// Ways of streaming.
         streaming: StreamingCapabilities = elem "StreamingCapabilities"
             or StreamingCapabilities::default(),
+    }
+
+    /// `tr2:ConfigurationSet`
+    #[derive(Default)]
+    ConfigurationSet in TR2 {
+        /// Where the picture comes from.
+        video_source: Option<VideoSourceConfiguration> = elem "VideoSource",
+        /// Where the sound comes from.
+        audio_source: Option<AudioSourceConfiguration> = elem "AudioSource",
+        /// How the picture is encoded.
+        video_encoder: Option<VideoEncoder2Configuration> = elem "VideoEncoder",
+        /// How the sound is encoded.
+        audio_encoder: Option<AudioEncoder2Configuration> = elem "AudioEncoder",
+        /// What moves the camera.
+        ptz: Option<PtzConfiguration> = elem "PTZ",
+        /// Where sound goes to.
+        audio_output: Option<AudioOutputConfiguration> = elem "AudioOutput",
+        /// How that sound is decoded.
+        audio_decoder: Option<AudioDecoderConfiguration> = elem "AudioDecoder",
+    }
+
+    /// `tr2:MediaProfile`
+    MediaProfile in TR2 {
+        /// Identifies it.
+        token: String = attr "token",
+        /// Whether it can be deleted.
+        fixed: Option<bool> = attr "fixed",
+        /// For people.
+        name: String = elem "Name" or String::new(),
+        /// Those of its configurations that were asked for.
+        configurations: Option<ConfigurationSet> = elem "Configurations",
     }
 
     /// `tr2:Mask`: a part of the picture that nobody shall see.
@@ -80,6 +115,47 @@ service! { TR2;
         /// Abilities.
         capabilities: Media2ServiceCapabilities = elem "Capabilities",
     }
+
+    /// Profiles: all, or one.
+    GetProfiles {
+        /// Which.
+        token: Option<String> = elem "Token",
+        /// Which configurations shall be told: `VideoSource`, `VideoEncoder`, … or `All`; none, if none.
+        kinds: Vec<String> = elem "Type",
+    }
+    -> GetProfilesResponse {
+        /// Profiles.
+        profiles: Vec<MediaProfile> = elem "Profiles",
+    }
+
+    /// Address of a profile.
+    GetStreamUri {
+        /// `RtspUnicast`, `RtspMulticast`, `RTSP` or `RtspOverHttp`.
+        protocol: String = elem "Protocol",
+        /// Which profile.
+        profile_token: String = elem "ProfileToken",
+    }
+    -> GetStreamUriResponse {
+        /// Address.
+        uri: String = elem "Uri",
+    }
+
+    /// HTTP address of a still picture.
+    GetSnapshotUri {
+        /// Which profile.
+        profile_token: String = elem "ProfileToken",
+    }
+    -> GetSnapshotUriResponse {
+        /// Address.
+        uri: String = elem "Uri",
+    }
+
+    /// Asks for a key frame now.
+    SetSynchronizationPoint {
+        /// Which profile.
+        profile_token: String = elem "ProfileToken",
+    }
+    -> SetSynchronizationPointResponse {}
 
     /// Privacy masks: all, or those of a configuration, or one.
     GetMasks {

@@ -455,6 +455,55 @@ record! {
         session_timeout: Duration = elem "SessionTimeout" or Duration::from_secs(60),
     }
 
+    /// `tt:VideoRateControl2`
+    #[derive(Copy)]
+    VideoRateControl2 in TT {
+        /// Whether the bit rate is held.
+        constant_bitrate: Option<bool> = attr "ConstantBitRate",
+        /// Frames per second.
+        frame_rate_limit: f32 = elem "FrameRateLimit" or 0.0,
+        /// kbit/s.
+        bitrate_limit: i32 = elem "BitrateLimit" or 0,
+    }
+
+    /// `tt:VideoEncoder2Configuration`: of media service version 2.
+    VideoEncoder2Configuration in TT {
+        /// Identifies it.
+        token: String = attr "token",
+        /// Frames from one key frame to the next.
+        gov_length: Option<i32> = attr "GovLength",
+        /// Profile of the codec: `Baseline`, `Main`, `High`, …
+        profile: Option<String> = attr "Profile",
+        /// For people.
+        name: String = elem "Name" or String::new(),
+        /// How many profiles use it.
+        use_count: i32 = elem "UseCount" or 0,
+        /// Name of the codec in RTP: `H264`, `H265`, `JPEG`, …
+        encoding: String = elem "Encoding",
+        /// Picture size.
+        resolution: VideoResolution = elem "Resolution",
+        /// Frame and bit rate.
+        rate_control: Option<VideoRateControl2> = elem "RateControl",
+        /// Relative, in the range of the options.
+        quality: f32 = elem "Quality" or 0.0,
+    }
+
+    /// `tt:AudioEncoder2Configuration`: of media service version 2.
+    AudioEncoder2Configuration in TT {
+        /// Identifies it.
+        token: String = attr "token",
+        /// For people.
+        name: String = elem "Name" or String::new(),
+        /// How many profiles use it.
+        use_count: i32 = elem "UseCount" or 0,
+        /// Name of the codec in RTP: `PCMU`, `PCMA`, `MPEG4-GENERIC`, …
+        encoding: String = elem "Encoding",
+        /// kbit/s.
+        bitrate: i32 = elem "Bitrate" or 0,
+        /// kHz.
+        sample_rate: i32 = elem "SampleRate" or 0,
+    }
+
     /// `tt:AudioEncoderConfiguration`
     AudioEncoderConfiguration in TT {
         /// Identifies it.

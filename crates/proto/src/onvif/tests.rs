@@ -185,6 +185,10 @@ fn every_request_survives_the_way() {
         use media2::{Request as R, *};
         for request in [
             R::GetServiceCapabilities(GetServiceCapabilities {}),
+            R::GetProfiles(GetProfiles { token: None, kinds: vec!["VideoEncoder".into(), "PTZ".into()] }),
+            R::GetStreamUri(GetStreamUri { protocol: "RTSP".into(), profile_token: token() }),
+            R::GetSnapshotUri(GetSnapshotUri { profile_token: token() }),
+            R::SetSynchronizationPoint(SetSynchronizationPoint { profile_token: token() }),
             R::GetMasks(GetMasks { token: None, configuration_token: Some(token()) }),
             R::GetMaskOptions(GetMaskOptions { configuration_token: token() }),
             R::CreateMask(CreateMask { mask: mask(None) }),
@@ -299,6 +303,48 @@ fn answers_survive_the_way() {
         presets: vec![
             PtzPreset { token: Some("1".into()), name: Some("Gate".into()), position: Some(PtzVector::default()) },
             PtzPreset { token: None, name: None, position: None },
+        ],
+    });
+    let Profile { video_source, audio_source, ptz, extension, .. } = profile();
+    let extension = extension.unwrap();
+    there_and_back(media2::GetProfilesResponse {
+        profiles: vec![
+            media2::MediaProfile {
+                token: "main".into(),
+                fixed: Some(true),
+                name: "Main".into(),
+                configurations: Some(media2::ConfigurationSet {
+                    video_source,
+                    audio_source,
+                    video_encoder: Some(VideoEncoder2Configuration {
+                        token: "vec".into(),
+                        gov_length: Some(50),
+                        profile: Some("Main".into()),
+                        name: "Main".into(),
+                        use_count: 1,
+                        encoding: "H265".into(),
+                        resolution: VideoResolution { width: 3840, height: 2160 },
+                        rate_control: Some(VideoRateControl2 {
+                            constant_bitrate: None,
+                            frame_rate_limit: 12.5,
+                            bitrate_limit: 4096,
+                        }),
+                        quality: 3.5,
+                    }),
+                    audio_encoder: Some(AudioEncoder2Configuration {
+                        token: "aec".into(),
+                        name: "Sound".into(),
+                        use_count: 1,
+                        encoding: "PCMA".into(),
+                        bitrate: 64,
+                        sample_rate: 8,
+                    }),
+                    ptz,
+                    audio_output: extension.audio_output,
+                    audio_decoder: extension.audio_decoder,
+                }),
+            },
+            media2::MediaProfile { token: "sub".into(), fixed: None, name: String::new(), configurations: None },
         ],
     });
     there_and_back(media2::GetMasksResponse { masks: vec![mask(Some("1".into()))] });
