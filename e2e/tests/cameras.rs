@@ -21,6 +21,8 @@ use crate::site::{Site, text};
 
 /// On line and off line are noticed within this.
 const NOTICED: Duration = Duration::from_secs(15);
+/// What GStreamer's camera sends as sound.
+const TONE_HZ: f64 = 440.0;
 
 /// A camera behind GStreamer's RTSP server, with a login; ends with the value.
 struct GstCamera {
@@ -244,21 +246,52 @@ async fn a_player_that_takes_no_h265_gets_the_h264_sub_stream() {
     assert_eq!(pyav(&h265, 1).await["codecs"], json!(["hevc"]));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn g711_sound_is_carried_as_it_is() {
-    let site = Site::start().await;
-    let camera = GstCamera::start(&["--codec", "h264", "--audio", "pcma"]).await;
-    let device = site.attach(rtsp(&camera.address())).await;
-    let serial = text(&device, "serial");
-    for protocol in [3, 4] {
-        let address = site.address(serial, protocol, &[]).await;
-        assert_eq!(probe(&address).await, ["h264", "pcm_alaw"], "{address}");
+/// Two seconds of what a player hears at an address, as samples at their own rate.
+async fn hear(address: &str) -> (u32, Vec<i16>) {
+    let mut ffprobe = Command::new("ffprobe");
+    ffprobe.args(["-v", "error", "-select_streams", "a", "-show_entries", "stream=codec_name,sample_rate,channels"]);
+    let shown = succeed(ffprobe.args(["-of", "csv=p=0", address])).await;
+    let [codec, rate, channels] = shown.trim().split(',').collect::<Vec<_>>()[..] else { panic!("{shown:?}") };
+    assert_eq!((codec, channels), ("aac", "1"), "{address}");
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg.args(["-v", "error", "-i", address, "-vn", "-t", "2", "-f", "s16le", "-"]).stdin(Stdio::null());
+    let output = run(&mut ffmpeg).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let samples = output.stdout.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
+    (rate.parse().unwrap(), samples)
+}
+
+/// How much of a sound's power lies at one frequency, 0 to 1.
+fn share(samples: &[i16], hz: f64, rate: u32) -> f64 {
+    let (mut re, mut im, mut power) = (0.0, 0.0, 0.0);
+    for (i, &sample) in samples.iter().enumerate() {
+        let (sin, cos) = (std::f64::consts::TAU * hz * i as f64 / f64::from(rate)).sin_cos();
+        let sample = f64::from(sample);
+        (re, im, power) = (re + sample * cos, im + sample * sin, power + sample * sample);
     }
-    // FLV 10.1 §E.4.2.1: sound format 7 is G.711 A-law.
-    let address = site.address(serial, 4, &[]).await;
-    let tag = first_tag(&site, &address, |tag| tag.kind == TagType::Audio).await;
-    assert_eq!(tag.body[0] >> 4, 7);
-    assert!(tag.body.len() > 1, "with samples");
+    2.0 * (re * re + im * im) / (power * samples.len() as f64)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g711_sound_is_aac_to_players_and_none_to_those_who_want_none() {
+    let site = Site::start().await;
+    for (audio, protocol) in [("pcma", 3), ("pcmu", 4)] {
+        let camera = GstCamera::start(&["--codec", "h264", "--audio", audio]).await;
+        let device = site.attach(rtsp(&camera.address())).await;
+        let serial = text(&device, "serial");
+        let address = site.address(serial, protocol, &[]).await;
+        let (rate, samples) = hear(&address).await;
+        assert_eq!(rate, 16_000, "{address}");
+        assert!(samples.len() >= 30_000, "{} samples of {address}", samples.len());
+        // Half a second of the tone, past the coder's run-up.
+        let share = share(&samples[8_000..16_000], TONE_HZ, rate);
+        assert!(share > 0.95, "{share:.3} of the sound of {address} is the tone that the camera sends");
+
+        let mute = site.address(serial, protocol, &[("mute", "1")]).await;
+        assert_eq!(probe(&mute).await, ["h264"], "{mute}");
+        let mute = site.address(serial, 4, &[("mute", "1")]).await;
+        assert_bars(&bars(&first_picture(&site, &mute).await));
+    }
 }
 
 /// ffmpeg that publishes the test picture and a tone to an address, with the value.
