@@ -1,6 +1,7 @@
 //! Everything through real sockets, real players and real cameras.
 #![allow(clippy::unwrap_used)]
 
+mod abilities;
 mod bad_input;
 mod browser;
 mod cameras;
@@ -8,8 +9,9 @@ mod clients;
 mod harness;
 mod live;
 mod media;
-mod ptz;
 mod rtmp;
 mod security;
 mod site;
+mod sound;
 mod tidy;
+mod watch;

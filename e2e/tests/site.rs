@@ -54,6 +54,30 @@ impl Site {
         answer["data"].clone()
     }
 
+    /// Calls `/api/lapp/PATH` as this account with a file, named `voiceFile`, in a multipart form whose
+    /// boundary is `xXx`; `content_type` is what it is said to be.
+    pub async fn upload(
+        &self,
+        path: &str,
+        content_type: &str,
+        form: &[(&str, &str)],
+        (file_name, file): (&str, &[u8]),
+    ) -> Value {
+        let mut body = Vec::new();
+        for (name, value) in form.iter().chain(&[("accessToken", self.token.as_str())]) {
+            body.extend(format!("--xXx\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").bytes());
+        }
+        let name = format!("Content-Disposition: form-data; name=\"voiceFile\"; filename=\"{file_name}\"");
+        body.extend(format!("--xXx\r\n{name}\r\nContent-Type: application/octet-stream\r\n\r\n").bytes());
+        body.extend(file);
+        body.extend(b"\r\n--xXx--\r\n");
+        let url = format!("{}/api/lapp/{path}", self.server.http());
+        let ask = self.server.client().post(url).header("Content-Type", content_type).body(body);
+        let answer = ask.send().await.expect("an answer");
+        assert_eq!(answer.status(), 200, "lapp answers are always HTTP 200");
+        answer.json().await.expect("JSON")
+    }
+
     /// Attaches a device as `body` says and binds it to this account; gives its description.
     pub async fn attach(&self, body: Value) -> Value {
         let (status, device) = self.native("POST", "devices", body).await;
