@@ -74,18 +74,18 @@ impl Client {
 
     /// Writes a document.
     pub(super) async fn put(&self, path: &str, document: &impl Document) -> Result<(), Failure> {
-        done(&self.send(Method::PUT, path, Some(document.to_document())).await?)
+        told(&self.send(Method::PUT, path, Some(document.to_document())).await?)
     }
 
     /// Has something done that takes no document.
     pub(super) async fn command(&self, method: Method, path: &str) -> Result<(), Failure> {
-        done(&self.send(method, path, None).await?)
+        told(&self.send(method, path, None).await?)
     }
 
     /// Has something done that takes no document and may answer with one.
     pub(super) async fn open<D: Document>(&self, path: &str) -> Result<Option<D>, Failure> {
         let answer = self.send(Method::PUT, path, None).await?;
-        done(&answer)?;
+        told(&answer)?;
         // Firmware that has no such document says how it went, or nothing.
         Ok(D::parse(&answer.body).ok())
     }
@@ -105,7 +105,7 @@ impl Client {
         open: &(dyn Fn() -> Body + Send + Sync),
     ) -> Result<(), Failure> {
         let sent = self.http.put_stream(&self.url(path), "application/octet-stream", length, open).await;
-        done(&sent.map_err(Failure::Broken)?)
+        told(&sent.map_err(Failure::Broken)?)
     }
 }
 
@@ -121,6 +121,17 @@ fn done(answer: &Answer) -> Result<(), Failure> {
         Some(Some(refusal)) => Err(Failure::Refused(refusal, cause())),
         _ if answer.status.is_success() => Ok(()),
         _ => Err(Failure::Refused(by_status(answer.status), cause())),
+    }
+}
+
+/// As [`done`], of an answer that says how it went or nothing at all.
+fn told(answer: &Answer) -> Result<(), Failure> {
+    done(answer)?;
+    match ResponseStatus::parse(&answer.body) {
+        Err(isapi::Error::Xml(error)) if !answer.body.is_empty() => {
+            Err(Failure::Broken(DriverError::Protocol { step: ResponseStatus::NAME, cause: error.to_string() }))
+        }
+        _ => Ok(()),
     }
 }
 

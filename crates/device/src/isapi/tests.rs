@@ -777,6 +777,11 @@ async fn refusals_are_told_apart() {
     let reboot = ResponseStatus { status_code: 7, ..ResponseStatus::ok("/ISAPI") };
     device.on(what, reboot.to_document().as_str());
     assert_eq!(go().await, Ok(()));
+    // Whether it was done cannot be read, or nothing is said.
+    device.on(what, "<?xml version=\"1.0\"?><ResponseStatus><statusCode>1</statusCode>");
+    assert!(matches!(go().await, Err(DriverError::Protocol { .. })));
+    device.on(what, "");
+    assert_eq!(go().await, Ok(()));
     for (status, expected) in [(404, true), (405, true), (501, true), (500, false), (400, false)] {
         device.on(what, Reply::Text(status, "<html>no</html>".into()));
         assert_eq!(go().await == Err(DriverError::Unsupported), expected, "{status}");
