@@ -197,19 +197,21 @@ impl Control {
         Ok(())
     }
 
-    /// Whether the lens is covered; asked once after each connection where the device can cover it.
+    /// Whether the lens is covered, where the device can cover it: asked once after each connection, and
+    /// again before it is said to be, since others may have uncovered it.
     async fn is_masked(&self, channel: ChannelNo) -> bool {
-        {
+        let before = {
             let known = self.known();
             match known.masks.get(&channel) {
-                Some(covered) => return *covered,
+                Some(false) => return false,
                 None if !known.covers => return false,
-                None => {}
+                before => before.copied(),
             }
-        }
-        // A device that does not tell is not asked again, and moved.
-        let covered = aside(self.driver.mask(channel)).await.unwrap_or(false);
-        *self.known().masks.entry(channel).or_insert(covered)
+        };
+        // A device that does not tell is moved, unless it told that it is covered.
+        let covered = aside(self.driver.mask(channel)).await.unwrap_or(before == Some(true));
+        self.known().masks.insert(channel, covered);
+        covered
     }
 
     /// The end of travel that keeps the motor from moving so. A device that does not tell has none.
