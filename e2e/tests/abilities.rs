@@ -40,6 +40,24 @@ const ONVIF: Kind = Kind {
     can: &[&MOTOR, &["ptz_center_mirror", "support_image_param", "support_privacy", "support_talk"]],
 };
 
+/// ISAPI has every mirror.
+const OF_ISAPI: &[&[&str]] = &[
+    &MOTOR,
+    &["ptz_left_right_mirror", "ptz_top_bottom_mirror", "ptz_center_mirror"],
+    &["support_privacy", "support_talk"],
+];
+
+const ISAPI: Kind = Kind {
+    driver: "isapi",
+    address: |camera| format!("http://{}", camera.http_address()),
+    channels: 1,
+    channel: 1,
+    can: OF_ISAPI,
+};
+
+/// One camera of several behind a recorder.
+const RECORDER: Kind = Kind { channels: 4, channel: 3, ..ISAPI };
+
 const RTSP: Kind = Kind {
     driver: "rtsp",
     address: |camera| camera.rtsp_url(Quality::Main),
@@ -201,6 +219,16 @@ async fn script(kind: &'static Kind) {
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_by_onvif() {
     script(&ONVIF).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_by_isapi() {
+    script(&ISAPI).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_through_a_recorder() {
+    script(&RECORDER).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,15 +9,17 @@ use av::container::flv::{Demuxer, FrameReader, Tag, TagType};
 use av::{CodecKind, MediaKind, TrackId, UnixMicros};
 use proto::rtmp::client::{Event, Purpose};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
 
-use crate::harness::{PATIENCE, root, run, succeed};
+use crate::harness::{PATIENCE, eventually, root, run, succeed};
 use crate::live::probe;
 use crate::media::{FlvViewer, Luma, Pictures};
 use crate::rtmp::RtmpClient;
 use crate::site::{Site, text};
+use crate::sound::{self, CHIRP, likeness};
 
 /// On line and off line are noticed within this.
 const NOTICED: Duration = Duration::from_secs(15);
@@ -291,6 +293,34 @@ async fn g711_sound_is_aac_to_players_and_none_to_those_who_want_none() {
         assert_eq!(probe(&mute).await, ["h264"], "{mute}");
         let mute = site.address(serial, 4, &[("mute", "1")]).await;
         assert_bars(&bars(&first_picture(&site, &mute).await));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_sent_is_heard_at_the_speaker_of_a_gstreamer_camera() {
+    let (site, folder) = (Site::start().await, TempDir::new().unwrap());
+    let mp3 = folder.path().join("sent.mp3");
+    let sent = sound::write(CHIRP, &["-c:a", "libmp3lame"], &mp3).await;
+    let expected = sound::read(&mp3).await;
+    for codec in ["pcma", "pcmu", "aac"] {
+        let file = folder.path().join(format!("{codec}.wav"));
+        let heard = file.to_str().unwrap();
+        let camera = GstCamera::start(&["--audio", "none", "--speaker", heard, "--speaker-codec", codec]).await;
+        let device = site.attach(rtsp(&format!("rtsp://127.0.0.1:{}/main", camera.port))).await;
+        let form = [("deviceSerial", text(&device, "serial"))];
+        assert_eq!(site.data("device/capacity", &form).await["support_talk"], "1", "{codec}");
+        let answer =
+            site.upload("voice/sendonce", "multipart/form-data; boundary=xXx", &form, ("sent.mp3", &sent)).await;
+        assert_eq!(answer["code"], "200", "{codec}: {answer}");
+        // After the header of the file, which has no length in it as long as it grows.
+        let alike = eventually("all of it is heard", || async {
+            let bytes = std::fs::read(&file).ok()?;
+            let samples = bytes.get(44..)?.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]]));
+            let samples: Vec<i16> = samples.collect();
+            (samples.len() >= sound::RATE as usize * 9 / 10).then(|| likeness(&expected, &samples))
+        })
+        .await;
+        assert!(alike > 0.8, "{codec}: {alike:.3}");
     }
 }
 

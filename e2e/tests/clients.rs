@@ -1,7 +1,9 @@
-//! Clients nobody here wrote, with nothing changed but the host (T38).
+//! Clients nobody here wrote: those of the platform, with nothing changed but the host (T38), and those of
+//! cameras, to whom ours is a camera like any other.
 
 use std::path::PathBuf;
 
+use camera::{Camera, Config, Flip};
 use tokio::process::Command;
 
 use crate::harness::{Server, program, root, succeed};
@@ -63,4 +65,50 @@ async fn t38_an_unmodified_client_comes_over_tls_by_a_hosts_entry() {
     )
     .await;
     assert!(said.trim_end().ends_with("all calls answered"), "{said}");
+}
+
+/// A camera, and what a client by this name says of it once it has been driven in every way.
+async fn driven(client: &str, channels: u16) -> Camera {
+    let password = "a long secret";
+    let config = Config { password: password.into(), channels, ..Config::default() };
+    let camera = Camera::start(config).await.unwrap();
+    let said = succeed(
+        Command::new(python())
+            .arg(root().join("e2e/counterparts").join(client))
+            .env("ADDRESS", camera.http_address().to_string())
+            .env("LOGIN", format!("admin:{password}"))
+            .env("SERIAL", &camera.config().serial)
+            .env("CHANNELS", channels.to_string()),
+    )
+    .await;
+    assert!(said.trim_end().ends_with("all calls answered"), "{said}");
+    assert_eq!(camera.stats().malformed, 0, "nothing it said was not understood");
+    camera
+}
+
+/// It takes nothing but what stands in the WSDLs of ONVIF.
+#[tokio::test(flavor = "multi_thread")]
+async fn onvif_zeep_async_drives_our_camera() {
+    let camera = driven("drive_onvif_zeep_async.py", 1).await;
+    let channel = camera.channel(1).unwrap();
+    assert_eq!((channel.flip(), channel.lens().brightness), (Flip::CENTRE, 60.0));
+    let presets: Vec<_> = channel.presets().into_iter().map(|preset| (preset.name, preset.position[0])).collect();
+    assert_eq!(presets, [("Gate".to_owned(), 0.5)]);
+    assert_eq!(channel.ptz_status().pan, 0.5);
+    camera.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hikvisionapi_drives_our_camera_and_our_recorder() {
+    for channels in [1, 4] {
+        let camera = driven("drive_hikvisionapi.py", channels).await;
+        for number in 1..=channels {
+            let channel = camera.channel(number).unwrap();
+            assert_eq!(channel.flip(), Flip { horizontal: true, vertical: false });
+            assert_eq!(channel.mask(), number % 2 == 0);
+            assert_eq!(channel.presets().iter().map(|preset| preset.name.as_str()).collect::<Vec<_>>(), ["Gate"]);
+            assert!(channel.ptz_status().pan > 0.0 && !channel.ptz_status().pan_tilt_moving);
+        }
+        camera.stop().await;
+    }
 }
