@@ -6,6 +6,7 @@ mod bad_input;
 mod browser;
 mod cameras;
 mod clients;
+mod faults;
 mod harness;
 mod live;
 mod media;
