@@ -98,6 +98,32 @@ async fn wrong_callers_of_the_open_api() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_application_that_is_kept_out_and_let_in_again() {
+    let world = World::start().await;
+    world.let_in(false).await;
+    for route in ROUTES {
+        assert_eq!(code(&world, route, &[]).await, "10005", "{}", route.path);
+    }
+    world.let_in(true).await;
+    assert_eq!(world.call("device/info", &[("deviceSerial", MINE)]).await["code"], "200");
+    world.stop().await;
+}
+
+/// What is ours to repair is nobody else's business: the code tells no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_kept_is_an_internal_error() {
+    let world = World::start().await;
+    for folder in ["pictures", "voices"] {
+        std::fs::remove_dir_all(world.data.path().join(folder)).unwrap();
+    }
+    for path in ["device/capture", "voice/upload"] {
+        let route = ROUTES.iter().find(|route| route.path == path).unwrap();
+        assert_eq!(code(&world, route, &[]).await, "50000", "{path}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wrong_callers_of_the_native_api() {
     let world = World::start().await;
     for route in native::ROUTES.iter().filter(|route| !route.open) {

@@ -47,7 +47,8 @@ pub struct World {
     /// Where a phrase of the platform can be heard, plain and for a form.
     voice_url: (String, String),
     server: Server,
-    _data: TempDir,
+    /// What it keeps.
+    pub data: TempDir,
 }
 
 /// A configuration for tests: loopback, free ports, a folder of its own.
@@ -98,7 +99,7 @@ impl World {
         let publishing = Some(server.app.cloud.hub().publish(stream).unwrap());
         let camera = Scripted::able();
         let voice_url = Default::default();
-        let mut world = World { http, operator, me, other, camera, publishing, voice_url, server, _data: data };
+        let mut world = World { http, operator, me, other, camera, publishing, voice_url, server, data };
         world.drive(world.camera.clone()).await;
         let phrases = world.call("voice/query", &[("default", "true")]).await;
         let url = phrases["data"][0]["fileUrl"].as_str().unwrap().to_owned();
@@ -120,6 +121,12 @@ impl World {
             info["data"]["status"] == 1 && info["data"]["model"] == "Scripted" && known
         })
         .await;
+    }
+
+    /// Lets the first account's application in, or keeps it out.
+    pub async fn let_in(&self, enabled: bool) {
+        let cloud = &self.server.app.cloud;
+        cloud.enable_app(&cloud.console(), &self.me.key, enabled).await.unwrap();
     }
 
     /// Stops it.
