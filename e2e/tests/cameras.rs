@@ -1,7 +1,6 @@
 //! Cameras and encoders nobody here wrote: GStreamer's RTSP server and ffmpeg, attached as their owner
 //! would attach them, and watched by players nobody here wrote.
 
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -10,17 +9,17 @@ use av::{CodecKind, MediaKind, TrackId, UnixMicros};
 use proto::rtmp::client::{Event, Purpose};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
 
-use crate::harness::{PATIENCE, eventually, root, run, succeed};
+use crate::harness::{PATIENCE, eventually, listening, python, root, run, succeed};
 use crate::live::probe;
 use crate::media::{FlvViewer, Luma, Pictures};
 use crate::rtmp::RtmpClient;
 use crate::site::{Site, text};
 use crate::sound::{self, CHIRP, likeness};
 
+const PASSWORD: &str = "camera secret";
 /// On line and off line are noticed within this.
 const NOTICED: Duration = Duration::from_secs(15);
 /// What GStreamer's camera sends as sound.
@@ -34,21 +33,13 @@ struct GstCamera {
 
 impl GstCamera {
     async fn start(arguments: &[&str]) -> GstCamera {
-        let mut process = Command::new("/usr/bin/python3")
+        let mut command = Command::new("/usr/bin/python3");
+        command
             .arg(root().join("e2e/counterparts/gst_rtsp_server.py"))
-            .args(["--user", "admin", "--password", "camera secret", "--fps", "10"])
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let mut said = BufReader::new(process.stdout.take().unwrap());
-        timeout(PATIENCE, said.read_line(&mut line)).await.expect("the camera starts in time").unwrap();
-        let port = line.trim().strip_prefix("port ").and_then(|port| port.parse().ok());
-        GstCamera { process, port: port.expect("the camera tells its port") }
+            .args(["--user", "admin", "--password", PASSWORD, "--fps", "10"])
+            .args(arguments);
+        let (process, port) = listening(&mut command).await;
+        GstCamera { process, port }
     }
 
     /// Its small stream, which two busy cores can encode many of.
@@ -69,7 +60,7 @@ impl GstCamera {
 
 /// What attaches a camera at these addresses.
 fn rtsp(addresses: &str) -> Value {
-    json!({ "driver": "rtsp", "address": addresses, "login": { "user": "admin", "password": "camera secret" } })
+    json!({ "driver": "rtsp", "address": addresses, "login": { "user": "admin", "password": PASSWORD } })
 }
 
 /// The first decoded picture of an FLV address.
@@ -116,10 +107,8 @@ async fn first_tag(site: &Site, address: &str, wanted: impl Fn(&Tag) -> bool) ->
 
 /// What a player with a recent FFmpeg shows after this many pictures.
 async fn pyav(address: &str, pictures: u32) -> Value {
-    let python: PathBuf = root().join(".cache/venv/bin/python");
-    assert!(python.exists(), "run scripts/setup.sh test first");
     let script = root().join("e2e/counterparts/pyav_player.py");
-    let shown = succeed(Command::new(python).arg(script).arg(address).arg(pictures.to_string())).await;
+    let shown = succeed(Command::new(python()).arg(script).arg(address).arg(pictures.to_string())).await;
     serde_json::from_str(&shown).unwrap()
 }
 
@@ -322,6 +311,81 @@ async fn what_is_sent_is_heard_at_the_speaker_of_a_gstreamer_camera() {
         .await;
         assert!(alike > 0.8, "{codec}: {alike:.3}");
     }
+}
+
+/// A motor nobody here wrote: it moves as it is told, and what it says of itself is understood.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_motor_of_ipycam_turns_stops_meets_its_ends_and_goes_to_presets() {
+    let site = Site::start().await;
+    let mut command = Command::new(python());
+    let (_process, port) = listening(command.arg(root().join("e2e/counterparts/ipycam_device.py")).arg(PASSWORD)).await;
+    let (address, login) = (format!("http://127.0.0.1:{port}"), json!({ "user": "admin", "password": PASSWORD }));
+    let device = site.attach(json!({ "driver": "onvif", "address": address, "login": login })).await;
+    assert_eq!(text(&device, "model"), "VirtualCam-1");
+    let serial = text(&device, "serial");
+    let call =
+        async |path: &str, more: &[(&str, &str)]| site.call(path, &[&[("deviceSerial", serial)], more].concat()).await;
+    let code = async |path: &str, more: &[(&str, &str)]| text(&call(path, more).await, "code").to_owned();
+    let start = async |direction, speed| code("device/ptz/start", &[("direction", direction), ("speed", speed)]).await;
+    let capacity = call("device/capacity", &[]).await["data"].take();
+    for ability in ["support_ptz", "ptz_left_right", "ptz_top_bottom", "ptz_45", "ptz_zoom", "ptz_preset"] {
+        assert_eq!(capacity[ability], "1", "{capacity}");
+    }
+    // Pan, tilt and zoom as its own page shows them.
+    let client = site.server.client();
+    let stands = async || -> [f64; 3] {
+        let asked = client.get(format!("{address}/api/ptz")).basic_auth("admin", Some(PASSWORD)).send().await.unwrap();
+        let told: Value = asked.json().await.unwrap();
+        ["pan", "tilt", "zoom"].map(|axis| told[axis].as_f64().unwrap())
+    };
+    let becomes = async |what: &str, wanted: &dyn Fn([f64; 3]) -> bool| {
+        eventually(what, || async { Some(stands().await).filter(|at| wanted(*at)) }).await
+    };
+
+    let directions = [
+        ("0", [0.0, 1.0, 0.0]),
+        ("1", [0.0, -1.0, 0.0]),
+        ("2", [-1.0, 0.0, 0.0]),
+        ("3", [1.0, 0.0, 0.0]),
+        ("4", [-1.0, 1.0, 0.0]),
+        ("7", [1.0, -1.0, 0.0]),
+        ("6", [1.0, 1.0, 0.0]),
+        ("5", [-1.0, -1.0, 0.0]),
+        ("8", [0.0, 0.0, 1.0]),
+        ("9", [0.0, 0.0, -1.0]),
+    ];
+    for (direction, signs) in directions {
+        let before = stands().await;
+        assert_eq!(start(direction, "0").await, "200");
+        let moved =
+            |now: [f64; 3]| (0..3).all(|axis| signs[axis] == 0.0 || (now[axis] - before[axis]) * signs[axis] > 0.05);
+        becomes(&format!("direction {direction}"), &moved).await;
+        assert_eq!(code("device/ptz/stop", &[]).await, "200");
+        let stopped = stands().await;
+        assert!((0..3).all(|axis| signs[axis] != 0.0 || stopped[axis] == before[axis]), "{before:?}, {stopped:?}");
+        // Nothing else is to be seen of a motor that was stopped.
+        assert_eq!(code("device/ptz/stop", &[]).await, "200");
+        assert_eq!(stands().await, stopped, "direction {direction}");
+    }
+    for (direction, axis, end, at_end) in
+        [("2", 0, -1.0, "60004"), ("3", 0, 1.0, "60005"), ("0", 1, 1.0, "60002"), ("1", 1, -1.0, "60003")]
+    {
+        assert_eq!(start(direction, "2").await, "200");
+        becomes("an end", &|at| at[axis] == end).await;
+        assert_eq!(start(direction, "2").await, at_end);
+    }
+    assert_eq!(code("device/ptz/stop", &[]).await, "200");
+    let place = stands().await;
+    let preset = call("device/preset/add", &[]).await["data"]["index"].as_u64().expect("a number").to_string();
+    assert_eq!(start("2", "2").await, "200");
+    becomes("away", &|at| at[0] < 0.0).await;
+    assert_eq!(code("device/ptz/stop", &[]).await, "200");
+    assert_eq!(code("device/preset/move", &[("index", &preset)]).await, "200");
+    becomes("the preset", &|at| at == place).await;
+    assert_eq!(code("device/preset/move", &[("index", &preset)]).await, "60010");
+    assert_eq!(code("device/preset/move", &[("index", "300")]).await, "60011");
+    // It keeps what it has: a fault of its own.
+    assert_eq!(code("device/preset/clear", &[("index", &preset)]).await, "60006");
 }
 
 /// ffmpeg that publishes the test picture and a tone to an address, with the value.

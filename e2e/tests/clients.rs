@@ -1,18 +1,10 @@
 //! Clients nobody here wrote: those of the platform, with nothing changed but the host (T38), and those of
 //! cameras, to whom ours is a camera like any other.
 
-use std::path::PathBuf;
-
 use camera::{Camera, Config, Flip};
 use tokio::process::Command;
 
-use crate::harness::{Server, program, root, succeed};
-
-fn python() -> PathBuf {
-    let python = root().join(".cache/venv/bin/python");
-    assert!(python.exists(), "run scripts/setup.sh test first");
-    python
-}
+use crate::harness::{Server, program, python, root, succeed};
 
 /// `ezviz-openapi-utils` finds its host in two constants; the script sets them and calls on.
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -25,6 +26,26 @@ pub fn program(name: &str) -> PathBuf {
 /// The repository's root.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("e2e lies in the repository")
+}
+
+/// Python with the packages of `e2e/requirements.txt`.
+pub fn python() -> PathBuf {
+    let python = root().join(".cache/venv/bin/python");
+    assert!(python.exists(), "run scripts/setup.sh test first");
+    python
+}
+
+/// Starts a program that prints `port N` once it listens there, and ends when its standard input closes
+/// or the value is dropped.
+pub async fn listening(command: &mut Command) -> (Child, u16) {
+    let shown = format!("{:?}", command.as_std());
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+    let mut process = piped.spawn().unwrap_or_else(|e| panic!("{shown}: {e}"));
+    let mut line = String::new();
+    let mut said = BufReader::new(process.stdout.take().expect("piped"));
+    timeout(PATIENCE, said.read_line(&mut line)).await.expect("it listens in time").expect("it prints text");
+    let port = line.trim().strip_prefix("port ").and_then(|port| port.parse().ok());
+    (process, port.unwrap_or_else(|| panic!("{shown} tells no port: {line:?}")))
 }
 
 /// Asks until the answer is there, at most [`PATIENCE`].
