@@ -17,7 +17,10 @@ use crate::server::Fluorite;
 const USER: &str = "admin";
 const PASSWORD: &str = "bench-of-cameras";
 /// Clients at once; each has devices of its own.
-const CLIENTS: usize = 4;
+pub const CLIENTS: usize = 4;
+/// Time from a client's command to its next, unless the answer takes longer: 400 commands a second in all,
+/// as hundreds of people at their keys send. A machine kept full would show how long its queues are.
+pub const PACE: Duration = Duration::from_millis(10);
 
 /// What commands cost.
 pub struct Control {
@@ -111,6 +114,7 @@ fn turn(fluorite: &Fluorite, cameras: &[(Timed, String)], rounds: usize) -> Resu
         let (busy, at) = (camera.busy(), Instant::now());
         let answer = fluorite.lapp(path, &format!("deviceSerial={serial}&channelNo=1{more}"))?;
         let (took, device) = (at.elapsed(), camera.busy() - busy);
+        thread::sleep(PACE.saturating_sub(took));
         ensure!(answer["code"] == "200", "{path}: {answer}");
         Ok((took.saturating_sub(device), device))
     };

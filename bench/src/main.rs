@@ -13,6 +13,7 @@ mod process;
 mod publisher;
 mod report;
 mod server;
+mod sound;
 mod viewer;
 
 use std::path::{Path, PathBuf};

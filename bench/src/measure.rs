@@ -14,6 +14,7 @@ use crate::load::{Load, Seen};
 use crate::process::Process;
 use crate::publisher::Publisher;
 use crate::server::{Attached, Fluorite, Nginx, Setting};
+use crate::sound;
 use crate::viewer::{Address, first_key_frame};
 
 const GOP: Duration = Duration::from_secs(GOP_S as u64);
@@ -33,7 +34,7 @@ pub struct Plan {
     /// What takes its time: memory, publishers, and cold starts.
     pub thorough: Option<Thorough>,
     /// Only measurements with this word in their name: what a viewer costs at a server, `first picture`,
-    /// `memory`, `publishers`, `control`.
+    /// `memory`, `publishers`, `control`, `sound`.
     pub only: Option<String>,
 }
 
@@ -43,6 +44,8 @@ pub struct Thorough {
     pub publishers: usize,
     /// Cameras that are turned, and how often in all.
     pub turned: (usize, usize),
+    /// Streams whose sound is made into AAC.
+    pub derived: usize,
     /// Cold starts timed.
     pub cold_starts: usize,
 }
@@ -56,7 +59,7 @@ impl Plan {
             window: Duration::from_secs(7),
             joins: 100,
             peer_joins: 10,
-            thorough: Some(Thorough { publishers: 50, turned: (100, 10_000), cold_starts: 15 }),
+            thorough: Some(Thorough { publishers: 50, turned: (100, 10_000), derived: 20, cold_starts: 15 }),
             only: None,
         }
     }
@@ -167,6 +170,8 @@ pub struct Results {
     pub taking_in: Vec<(&'static str, TakingIn)>,
     /// What commands to devices cost.
     pub control: Option<Control>,
+    /// CPU of one derived AAC track, percent of a core.
+    pub sound: Option<f64>,
 }
 
 /// A server with one stream that is being published.
@@ -272,6 +277,9 @@ pub fn run(plan: &Plan, binary: &Path, clip: &Arc<Clip>) -> Result<Results> {
         let (devices, pairs) = thorough.turned;
         let fluorite = Fluorite::start(binary, Setting::Default, false)?;
         results.control = Some(control::measure(&fluorite, devices, pairs)?);
+    }
+    if plan.wants("sound") {
+        results.sound = Some(sound::measure(thorough.derived, binary, clip)?);
     }
     Ok(results)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::clip::{Clip, GOP_S};
-use crate::control::Control;
+use crate::control::{self, Control};
 use crate::floor::Floor;
 use crate::load::Seen;
 use crate::measure::{Fanout, Plan, Results, Subject, Thorough};
@@ -55,7 +55,7 @@ pub fn page(results: &Results, plan: &Plan, binary: &Path, clip: &Clip) -> Resul
         publishers(&mut out, results, thorough, clip)?;
     }
     if let (Some(thorough), Some(seen)) = (&plan.thorough, &results.control) {
-        control(&mut out, thorough, seen)?;
+        commands(&mut out, thorough, seen)?;
     }
     aims(&mut out, results, plan, clip)?;
     Ok(out)
@@ -136,14 +136,15 @@ fn publishers(out: &mut String, results: &Results, thorough: &Thorough, clip: &C
     Ok(())
 }
 
-fn control(out: &mut String, thorough: &Thorough, seen: &Control) -> Result<()> {
+fn commands(out: &mut String, thorough: &Thorough, seen: &Control) -> Result<()> {
     let (devices, pairs) = thorough.turned;
     writeln!(out, "\n## Commands to devices\n")?;
     writeln!(
         out,
-        "{pairs} times `ptz/start` and `ptz/stop` over {devices} ONVIF cameras. The cameras' own time is taken \
+        "{pairs} times `ptz/start` and `ptz/stop` over {devices} ONVIF cameras, at most {} commands a second. The cameras' own time is taken \
          before each of them, from a question's last byte to its answer; the rest of the answer time is the \
-         server's, its database and the loopback interface included.\n"
+         server's, its database and the loopback interface included.\n",
+        control::CLIENTS * 1000 / control::PACE.as_millis() as usize
     )?;
     writeln!(out, "| time | median ms | p99 ms | worst ms |\n|---|---|---|---|")?;
     for (name, times) in [("the server's", &seen.own), ("the camera's", &seen.device)] {
@@ -213,6 +214,9 @@ fn aims(out: &mut String, results: &Results, plan: &Plan, clip: &Clip) -> Result
     }
     for (name, taking_in) in results.taking_in.iter().filter(|(name, _)| *name == "Fluorite") {
         line(format!("{name}: KiB a publisher beside its ring"), taking_in.rss_kib - ring_kib(clip), 100.0)?;
+    }
+    if let Some(percent) = results.sound {
+        line("sound made into AAC: percent of a core for each stream".into(), percent, 1.0)?;
     }
     if let Some(seen) = &results.control {
         line(
