@@ -198,8 +198,8 @@ async fn script(kind: &'static Kind) {
     let mut eyes = device.watch().await;
     describe(&device).await;
     turn(&device, &mut eyes).await;
-    reach_the_ends(&device, &mut eyes).await;
     zoom(&device, &mut eyes).await;
+    reach_the_ends(&device, &mut eyes).await;
     presets(&device, &mut eyes).await;
     mirror(&device, &mut eyes).await;
     mask(&device, &mut eyes).await;
@@ -307,13 +307,15 @@ async fn zoom(device: &Device, eyes: &mut Watcher) {
     if !device.can("ptz_zoom") {
         return;
     }
-    // Two lanterns a little apart, in the middle of the picture.
     let distance = |before: &Seen, now: &Seen| {
         let between = |seen: &Seen, a: usize, b: usize| {
             let at = |index| seen.landmarks.iter().find(|landmark: &&SeenLandmark| landmark.index == index);
             Some((at(a)?.x - at(b)?.x).abs())
         };
-        let [a, b, ..] = &before.landmarks[..] else { panic!("two landmarks in {before:?}") };
+        // Those in the middle stay in the picture longest.
+        let mut landmarks = before.landmarks.clone();
+        landmarks.sort_by(|a, b| (a.x - 0.5).abs().total_cmp(&(b.x - 0.5).abs()));
+        let [a, b, ..] = &landmarks[..] else { panic!("two landmarks in {before:?}") };
         Some(between(now, a.index, b.index)? / between(before, a.index, b.index)?)
     };
     let wide = eyes.at_rest().await;
