@@ -47,7 +47,7 @@ pub enum Error {
 /// A session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Description {
-    /// `s=`.
+    /// `s=`; empty if there is none.
     pub name: String,
     /// `a=control` of the whole session; `*` means the base URL.
     pub control: Option<String>,
@@ -118,7 +118,8 @@ impl Description {
             let Some((kind, value)) = line.trim().split_once('=') else { continue };
             match kind {
                 "v" => described = true,
-                "s" => description.name = value.trim().to_owned(),
+                // A name may not be empty; `-` says that there is none (RFC 8866 §5.3).
+                "s" => description.name = Some(value.trim()).filter(|name| *name != "-").unwrap_or_default().to_owned(),
                 "m" => {
                     described = true;
                     if description.media.len() == MEDIA_MAX {
@@ -496,6 +497,15 @@ mod tests {
         let wide = format(audio, "a=rtpmap:97 PCMU/16000/2").unwrap();
         let expected = G711Parameters { law: G711Law::Mu, sample_rate: 16_000, channels: 2 };
         assert_eq!(wide.parameters, Some(CodecParameters::G711(expected)));
+    }
+
+    #[test]
+    fn no_name_stays_none_when_it_is_written() {
+        for name in ["-", "", "\u{1}\0"] {
+            let read = Description::parse(format!("v=0\r\ns={name}\r\n").as_bytes()).unwrap();
+            let again = Description::parse(read.write(1).as_bytes()).unwrap();
+            assert_eq!(again.name, "");
+        }
     }
 
     #[test]
