@@ -311,8 +311,11 @@ impl Media {
                 line(&format!("a=fmtp:{payload_type} {}", all.join(";")));
             }
         }
-        if let (Some((width, height)), Some(format)) = (self.size, self.formats.first()) {
-            line(&format!("a=framesize:{} {width}-{height}", format.payload_type));
+        if let Some((width, height)) = self.size {
+            match self.formats.first() {
+                Some(format) => line(&format!("a=framesize:{} {width}-{height}", format.payload_type)),
+                None => line(&format!("a=x-dimensions:{width},{height}")),
+            }
         }
         self.control.iter().for_each(|control| line(&format!("a=control:{control}")));
         match self.direction {
@@ -497,6 +500,12 @@ mod tests {
         let wide = format(audio, "a=rtpmap:97 PCMU/16000/2").unwrap();
         let expected = G711Parameters { law: G711Law::Mu, sample_rate: 16_000, channels: 2 };
         assert_eq!(wide.parameters, Some(CodecParameters::G711(expected)));
+    }
+
+    #[test]
+    fn a_size_without_formats_is_kept() {
+        let read = Description::parse(b"m=video 0 RTP/AVP\r\na=x-dimensions:640,360\r\n").unwrap();
+        assert_eq!(Description::parse(read.write(1).as_bytes()).unwrap().media[0].size, Some((640, 360)));
     }
 
     #[test]
