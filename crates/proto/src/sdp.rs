@@ -115,6 +115,8 @@ impl Description {
         let mut direction = Direction::default();
         let mut described = false;
         for line in text.split(['\r', '\n']) {
+            // A tab is a blank to us, and nothing that a camera tells has other controls in it.
+            let line = line.replace(char::is_control, " ");
             let Some((kind, value)) = line.trim().split_once('=') else { continue };
             match kind {
                 "v" => described = true,
@@ -336,7 +338,7 @@ fn pair(text: &str, between: char) -> Option<(u32, u32)> {
 fn fmtp(text: &str) -> impl Iterator<Item = (String, String)> {
     text.split(';').filter_map(|part| {
         let (name, value) = part.trim().split_once('=')?;
-        Some((name.trim().to_ascii_lowercase(), value.trim().trim_matches('"').to_owned()))
+        Some((name.trim().to_ascii_lowercase(), value.trim_matches(|c: char| c == '"' || c.is_whitespace()).to_owned()))
     })
 }
 
@@ -500,6 +502,15 @@ mod tests {
         let wide = format(audio, "a=rtpmap:97 PCMU/16000/2").unwrap();
         let expected = G711Parameters { law: G711Law::Mu, sample_rate: 16_000, channels: 2 };
         assert_eq!(wide.parameters, Some(CodecParameters::G711(expected)));
+    }
+
+    #[test]
+    fn controls_and_quotes_around_values_are_gone_at_once() {
+        let media = b"m=video 0 RTP/AVP 98\r\na=rtpmap:98\tH265/90000\r\na=fmtp:98 sprop-vps=\" \x0b\"AA \r\n";
+        let read = Description::parse(media).unwrap();
+        assert_eq!(read.media[0].formats[0].encoding, "H265");
+        assert_eq!(read.media[0].formats[0].parameter("sprop-vps"), Some("AA"));
+        assert_eq!(Description::parse(read.write(1).as_bytes()).unwrap().media, read.media);
     }
 
     #[test]
