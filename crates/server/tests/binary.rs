@@ -60,7 +60,7 @@ impl Running {
     }
 
     /// Sends a signal and waits for the end.
-    fn end(mut self, signal: Signal) -> (bool, Duration, String) {
+    fn end(&mut self, signal: Signal) -> (bool, Duration, String) {
         kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
         let sent = Instant::now();
         let status = self.child.wait().unwrap();
@@ -70,12 +70,21 @@ impl Running {
     }
 }
 
+impl Drop for Running {
+    /// A test that failed leaves no server behind.
+    fn drop(&mut self) {
+        // It has ended already where all is well.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
 #[test]
 fn serves_until_a_signal_and_keeps_its_secrets() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let running = Running::start(&data);
+    let mut running = Running::start(&data);
     let token = running.ready["admin_token"].as_str().unwrap().to_owned();
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&running.file), 0o600);
@@ -113,7 +122,7 @@ fn serves_until_a_signal_and_keeps_its_secrets() {
     assert!(ok && took < Duration::from_secs(10), "{took:?}");
     assert!(said.contains(&token), "the first start prints the token: {said}");
 
-    let again = Running::start(&data);
+    let mut again = Running::start(&data);
     assert_eq!(again.ready["admin_token"], Value::Null);
     let (ok, _, said) = again.end(Signal::SIGINT);
     assert!(ok && !said.contains("operator token"), "it is printed once: {said}");
