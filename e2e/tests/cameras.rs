@@ -298,18 +298,23 @@ async fn what_is_sent_is_heard_at_the_speaker_of_a_gstreamer_camera() {
         let device = site.attach(rtsp(&format!("rtsp://127.0.0.1:{}/main", camera.port))).await;
         let form = [("deviceSerial", text(&device, "serial"))];
         assert_eq!(site.data("device/capacity", &form).await["support_talk"], "1", "{codec}");
-        let answer =
-            site.upload("voice/sendonce", "multipart/form-data; boundary=xXx", &form, ("sent.mp3", &sent)).await;
-        assert_eq!(answer["code"], "200", "{codec}: {answer}");
+        let send = async || {
+            let answer =
+                site.upload("voice/sendonce", "multipart/form-data; boundary=xXx", &form, ("sent.mp3", &sent)).await;
+            answer["code"].as_str().map(str::to_owned)
+        };
+        assert_eq!(send().await.as_deref(), Some("200"), "{codec}");
         // After the header of the file, which has no length in it as long as it grows.
-        let alike = eventually("all of it is heard", || async {
+        eventually("it is heard", || async {
+            // It begins to listen some time after it said so; what came before is lost, and is said again.
+            let again = send().await;
+            assert!(matches!(again.as_deref(), Some("200" | "111012")), "{codec}: {again:?}");
             let bytes = std::fs::read(&file).ok()?;
             let samples = bytes.get(44..)?.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]]));
             let samples: Vec<i16> = samples.collect();
-            (samples.len() >= sound::RATE as usize * 9 / 10).then(|| likeness(&expected, &samples))
+            (samples.len() >= sound::RATE as usize * 9 / 10 && likeness(&expected, &samples) > 0.8).then_some(())
         })
         .await;
-        assert!(alike > 0.8, "{codec}: {alike:.3}");
     }
 }
 
