@@ -15,7 +15,7 @@ use crate::measure::{Fanout, Plan, Results, Subject, Thorough};
 use crate::server::Setting;
 
 /// Milliseconds of media that Fluorite keeps of each stream by default, `media.ring_ms`.
-const RING_MS: u32 = 3000;
+const RING_MS: u32 = 2000;
 
 /// The page in Markdown.
 ///

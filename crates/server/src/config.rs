@@ -167,7 +167,7 @@ settings! {
         /// Bytes of recent media kept for each stream.
         ring_bytes_max: usize = 16 << 20;
         /// Milliseconds of recent media kept for each stream.
-        ring_ms: u32 = 3_000;
+        ring_ms: u32 = 2_000;
     }
     /// Cameras.
     device: Device {
