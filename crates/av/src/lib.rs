@@ -12,6 +12,8 @@
 //! | [`codec::aac`] | ISO/IEC 14496-3 §1.6 (AudioSpecificConfig) |
 //! | [`codec::g711`] | ITU-T G.711 |
 //! | [`container::flv`] | Adobe FLV 10.1, Enhanced RTMP v2 |
+//! | [`container::fmp4`] | ISO/IEC 14496-12, -14, -15 |
+//! | [`container::ts`] | ISO/IEC 13818-1 |
 //! | [`container::amf0`] | Adobe AMF0 |
 //! | [`Resampler`] | Smith, "Digital Audio Resampling" (polyphase windowed sinc) |
 //! | [`voice`] | files to sound: decoders of others, their limits and errors |

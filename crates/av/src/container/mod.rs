@@ -2,3 +2,6 @@
 
 pub mod amf0;
 pub mod flv;
+pub mod fmp4;
+pub mod ts;
+pub mod wav;
