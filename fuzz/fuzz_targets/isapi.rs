@@ -42,6 +42,13 @@ fuzz_target!(|data: &[u8]| {
     if let Some(flip) = read::<ImageFlip>(data).and_then(|flip| flip.flip()) {
         assert_eq!(ImageFlip::from(flip).flip(), Some(flip));
     }
+    if let Some(page) = read::<CmSearchResult>(data) {
+        let sizes = page.matches.iter().filter_map(|found| found.media.as_ref()?.bytes());
+        assert!(sizes.count() <= page.matches.len());
+    }
+    read::<CmSearchDescription>(data);
+    read::<TrackList>(data);
+    read::<Storage>(data);
     read::<DeviceStatus>(data);
     read::<UserCheck>(data);
     read::<AdminAccessProtocolList>(data);

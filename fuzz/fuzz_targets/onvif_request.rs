@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use proto::onvif::{Envelope, Error, Message, Request, device, imaging, media, media2, ptz};
+use proto::onvif::{Envelope, Error, Message, Request, device, imaging, media, media2, ptz, recording, replay, search};
 use proto::xml;
 
 /// A message sent and heard; `None` if it has grown past a limit.
@@ -52,4 +52,9 @@ fuzz_target!(|data: &[u8]| {
     response::<ptz::GetNodesResponse>(&envelope);
     response::<ptz::GetStatusResponse>(&envelope);
     response::<imaging::GetOptionsResponse>(&envelope);
+    response::<recording::GetRecordingsResponse>(&envelope);
+    response::<search::GetRecordingSearchResultsResponse>(&envelope);
+    response::<search::GetEventSearchResultsResponse>(&envelope);
+    response::<search::GetMediaAttributesResponse>(&envelope);
+    response::<replay::GetReplayUriResponse>(&envelope);
 });

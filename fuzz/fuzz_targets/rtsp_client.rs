@@ -7,7 +7,7 @@ use std::time::Instant;
 use av::UnixMicros;
 use libfuzzer_sys::fuzz_target;
 use proto::rtp::Receiver;
-use proto::rtsp::Transport;
+use proto::rtsp::{Play, Transport};
 use proto::rtsp::client::{ClientSession, ClientSettings, Event, Output};
 
 fuzz_target!(|data: &[u8]| {
@@ -17,6 +17,7 @@ fuzz_target!(|data: &[u8]| {
         login: Some(("admin".into(), "secret".into())),
         user_agent: "fuzz".into(),
         require: vec![],
+        play: Play::live(),
     };
     let mut session = ClientSession::new(settings, now);
     let mut receiver = Receiver::new(now, &[], true);
@@ -37,7 +38,7 @@ fuzz_target!(|data: &[u8]| {
                     receiver = Receiver::new(now, &formats, formats.len() % 2 == 0);
                     session.setup(now, &wanted);
                 }
-                Output::Event(Event::Playing { begin }) => {
+                Output::Event(Event::Playing { begin, .. }) => {
                     begin
                         .iter()
                         .enumerate()

@@ -129,8 +129,8 @@ impl Element {
 
 /// What one family of documents agrees on beyond XML.
 ///
-/// Content of type QName (SOAP fault codes, WS-Discovery types) means a URI through a prefix that is
-/// only known while parsing. Elements listed in `qnames` therefore hold it in the tree as
+/// Content of type QName (SOAP fault codes, WS-Discovery types, topics of events) means a URI through a
+/// prefix that is only known while parsing. Elements listed in `qnames` therefore hold it in the tree as
 /// `{uri}local`, several separated by one space, and writing turns it back.
 #[derive(Clone, Copy, Debug)]
 pub struct Dialect {
@@ -294,7 +294,7 @@ impl Dialect {
 
 /// Splits `{uri}local`.
 pub fn clark(name: &str) -> Option<(&str, &str)> {
-    name.strip_prefix('{')?.split_once('}').filter(|(uri, name)| !uri.is_empty() && is_ncname(name))
+    name.strip_prefix('{')?.split_once('}').filter(|(uri, path)| !uri.is_empty() && is_path(path))
 }
 
 /// Only white space, comments and processing instructions may follow the root.
@@ -420,11 +420,18 @@ impl Scope {
     /// A QName as `{uri}local`. One whose prefix nobody bound stays as it is: cameras do that in
     /// faults, where the local part still tells.
     fn expand(&self, name: &str) -> String {
-        match self.resolve(name) {
-            Ok((uri, local)) if !uri.is_empty() => format!("{{{uri}}}{local}"),
+        let (prefix, path) = name.split_once(':').unwrap_or(("", name));
+        match self.lookup(prefix) {
+            Some(uri) if !uri.is_empty() && is_path(path) => format!("{{{uri}}}{path}"),
             _ => name.to_owned(),
         }
     }
+}
+
+/// Whether this is a local name, or several of them: a concrete topic (WS-Topics 1.3 §7.2) has a prefix
+/// at its first name alone, as ONVIF writes them.
+fn is_path(path: &str) -> bool {
+    path.split('/').all(is_ncname)
 }
 
 /// Whether this is a name without colon.

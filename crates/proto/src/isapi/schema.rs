@@ -1,5 +1,7 @@
 //! The documents.
 
+use av::UnixMicros;
+
 use super::{Content, Error};
 use crate::xml::Element;
 
@@ -529,6 +531,168 @@ record! {
         /// To be named when sending.
         session_id: Option<String> = "sessionId",
     }
+
+    /// Streams that are recorded.
+    TrackList {
+        /// One a stream.
+        tracks: Vec<Track> = "Track",
+    }
+
+    /// A stream that is recorded.
+    Track {
+        /// As of a stream; see [`path::stream_id`](super::path::stream_id).
+        id: i32 = "id",
+        /// The stream; devices say the same number again.
+        channel: Option<i32> = "Channel",
+        /// Whether it is recorded.
+        enabled: Option<bool> = "Enable",
+        /// For people, or machines of the maker.
+        description: Option<String> = "Description",
+        /// Where it comes from.
+        source: Option<TrackSource> = "SrcDescriptor",
+    }
+
+    /// Where a recorded stream comes from.
+    TrackSource {
+        /// Channel.
+        channel: Option<i32> = "SrcChannel",
+        /// What it holds.
+        stream_hint: Option<String> = "StreamHint",
+        /// `RTSP`
+        driver: Option<String> = "SrcDriver",
+        /// Its address.
+        url: Option<String> = "SrcUrl",
+    }
+
+    /// A question for footage.
+    CmSearchDescription {
+        /// A UUID of the asker's making; pages of one search have the same.
+        search_id: String = "searchID",
+        /// Tracks; none means all.
+        tracks: Vec<i32> = "trackList/trackID",
+        /// When.
+        spans: Vec<TimeSpan> = "timeSpanList/timeSpan",
+        /// `video`, …
+        content_types: Vec<String> = "contentTypeList/contentType",
+        /// Most matches of one answer; devices have their own limit, 40 or 64 on many.
+        max_results: Option<i32> = "maxResults",
+        /// Matches to skip, in the maker's spelling.
+        position: Option<i32> = "searchResultPostion",
+        /// Kinds: `//recordType.meta.std-cgi.com`, with a kind behind it or none for all.
+        metadata: Vec<String> = "metadataList/metadataDescriptor",
+    }
+
+    /// From when to when. Marked as UTC; some firmware means its own local time all the same.
+    #[derive(Copy)]
+    TimeSpan {
+        /// From here …
+        start: UnixMicros = "startTime",
+        /// … to here.
+        end: UnixMicros = "endTime",
+    }
+
+    /// A page of footage found.
+    CmSearchResult {
+        /// As asked.
+        search_id: Option<String> = "searchID",
+        /// Whether the search went well.
+        response_status: Option<bool> = "responseStatus",
+        /// Whether there is more; see [`CmSearchResult::MORE`].
+        response_status_string: String = "responseStatusStrg" or String::new(),
+        /// Matches in this page.
+        matches_number: Option<i32> = "numOfMatches",
+        /// The matches.
+        matches: Vec<SearchMatchItem> = "matchList/searchMatchItem",
+    }
+
+    /// A piece of footage: one file on the device, mostly.
+    SearchMatchItem {
+        /// The device, in zeros.
+        source_id: Option<String> = "sourceID",
+        /// Which track it is of.
+        track: Option<i32> = "trackID",
+        /// When.
+        span: TimeSpan = "timeSpan",
+        /// The footage.
+        media: Option<MediaSegmentDescriptor> = "mediaSegmentDescriptor",
+        /// `recordType.meta.hikvision.com/timing`, `…/motion`, `…/AllEvent`, …
+        metadata: Vec<String> = "metadataMatches/metadataDescriptor",
+    }
+
+    /// Footage found.
+    MediaSegmentDescriptor {
+        /// `video`
+        content_type: Option<String> = "contentType",
+        /// `H.264-BP`, `H.265`, …
+        codec_type: Option<String> = "codecType",
+        /// `rtsp://…/Streaming/tracks/101?starttime=…&endtime=…&name=…&size=…`; the size is in bytes.
+        playback_uri: Option<String> = "playbackURI",
+    }
+
+    /// What the device keeps things on.
+    Storage {
+        /// Disks and cards.
+        hdds: Vec<Hdd> = "hddList/hdd",
+        /// Disks of others.
+        nas: Vec<Nas> = "nasList/nas",
+    }
+
+    /// A disk or card.
+    Hdd {
+        /// Its number, from 1.
+        id: i32 = "id",
+        /// `SATA`, `SD`, …
+        kind: Option<String> = "hddType",
+        /// `ok`, `unformatted`, `error`, `idle`, `notexist`, …
+        status: Option<String> = "status",
+        /// MiB.
+        capacity: Option<i32> = "capacity",
+        /// MiB.
+        free: Option<i32> = "freeSpace",
+    }
+
+    /// A disk of somebody else.
+    Nas {
+        /// Its number, from 1.
+        id: i32 = "id",
+        /// As of a disk.
+        status: Option<String> = "status",
+    }
+}
+
+impl CmSearchResult {
+    /// [`response_status_string`](Self::response_status_string) of a page after which there is another.
+    pub const MORE: &str = "MORE";
+    /// … of the last page.
+    pub const OK: &str = "OK";
+    /// … of a search that found nothing.
+    pub const NO_MATCHES: &str = "NO MATCHES";
+
+    /// Whether there is another page.
+    pub fn is_more(&self) -> bool {
+        self.response_status_string.trim().eq_ignore_ascii_case(Self::MORE)
+    }
+}
+
+impl MediaSegmentDescriptor {
+    /// Bytes of the footage, as its address tells.
+    pub fn bytes(&self) -> Option<u64> {
+        let (_, query) = self.playback_uri.as_deref()?.split_once('?')?;
+        query.split('&').find_map(|part| part.strip_prefix("size="))?.parse().ok()
+    }
+}
+
+impl Storage {
+    /// Whether something can be kept.
+    pub fn is_there(&self) -> bool {
+        // A disk that sleeps wakes up.
+        let good = |status: &Option<String>| {
+            status
+                .as_deref()
+                .is_some_and(|word| ["ok", "idle", "normal"].iter().any(|it| word.eq_ignore_ascii_case(it)))
+        };
+        self.hdds.iter().any(|hdd| good(&hdd.status)) || self.nas.iter().any(|nas| good(&nas.status))
+    }
 }
 
 documents! {
@@ -557,6 +721,10 @@ documents! {
     TwoWayAudioChannelList = "TwoWayAudioChannelList",
     TwoWayAudioChannel = "TwoWayAudioChannel",
     TwoWayAudioSession = "TwoWayAudioSession",
+    TrackList = "TrackList",
+    CmSearchDescription = "CMSearchDescription",
+    CmSearchResult = "CMSearchResult",
+    Storage = "storage",
 }
 
 /// How a picture can be mirrored, as [`ImageFlip`] says it.

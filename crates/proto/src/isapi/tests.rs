@@ -23,6 +23,72 @@ fn documents_are_written_as_devices_write_them() {
 }
 
 #[test]
+fn a_search_is_written_and_read() {
+    let [start, end] = [1_700_000_000, 1_700_003_600].map(|seconds| av::UnixMicros(seconds * 1_000_000));
+    let description = CmSearchDescription {
+        search_id: "C77384AD-66A0-0001-E7C2-1151F04F90B0".into(),
+        tracks: vec![101],
+        spans: vec![TimeSpan { start, end }],
+        content_types: vec!["video".into()],
+        max_results: Some(40),
+        position: Some(80),
+        metadata: vec!["//recordType.meta.std-cgi.com".into()],
+    };
+    let written = description.to_document();
+    assert!(written.contains("<startTime>2023-11-14T22:13:20Z</startTime>"), "{written}");
+    assert!(written.contains("<searchResultPostion>80</searchResultPostion>"), "{written}");
+    same(description);
+    let page = r#"<CMSearchResult version="1.0" xmlns="http://www.isapi.org/ver20/XMLSchema"><searchID>{C7}</searchID><responseStatus>true</responseStatus><responseStatusStrg>MORE</responseStatusStrg><numOfMatches>1</numOfMatches><matchList><searchMatchItem><sourceID>{0000000000-0000-0000-0000-000000000000}</sourceID><trackID>101</trackID><timeSpan><startTime>2023-11-14T22:13:20Z</startTime><endTime>2023-11-15T07:13:20+08:00</endTime></timeSpan><mediaSegmentDescriptor><contentType>video</contentType><codecType>H.264-BP</codecType><playbackURI>rtsp://192.0.2.1/Streaming/tracks/101?starttime=20231114T221320Z&amp;endtime=20231114T231320Z&amp;name=00000000139000613&amp;size=4294967296</playbackURI></mediaSegmentDescriptor><metadataMatches><metadataDescriptor>recordType.meta.hikvision.com/timing</metadataDescriptor></metadataMatches></searchMatchItem></matchList></CMSearchResult>"#;
+    let page = CmSearchResult::parse(page.as_bytes()).unwrap();
+    assert!(page.is_more());
+    let [found] = &page.matches[..] else { panic!("{page:?}") };
+    assert_eq!((found.span, found.track), (TimeSpan { start, end }, Some(101)));
+    assert_eq!(found.media.as_ref().unwrap().bytes(), Some(1 << 32));
+    same(page);
+    let none = "<CMSearchResult><responseStatus>true</responseStatus><responseStatusStrg>NO MATCHES</responseStatusStrg><numOfMatches>0</numOfMatches></CMSearchResult>";
+    let none = CmSearchResult::parse(none.as_bytes()).unwrap();
+    assert!(!none.is_more() && none.matches.is_empty());
+}
+
+#[test]
+fn addresses_of_footage_are_read_as_they_are_written() {
+    let [from, to] = [1_700_000_000_900_000, 1_700_003_600_000_000].map(av::UnixMicros);
+    let written = path::rtsp_track(2, false, from, to);
+    assert_eq!(written, "/Streaming/tracks/201?starttime=20231114T221320Z&endtime=20231114T231320Z");
+    let (path, query) = written.split_once('?').unwrap();
+    let whole = av::UnixMicros(1_700_000_000_000_000);
+    assert_eq!(path::parse_rtsp_track(path, query), Some((2, false, whole, Some(to))));
+    let named = format!("name=0000&{query}&size=1");
+    assert_eq!(path::parse_rtsp_track("streaming/Tracks/201/", &named), Some((2, false, whole, Some(to))));
+    let open = path::parse_rtsp_track(path, "StartTime=20231114T221320Z");
+    assert_eq!(open, Some((2, false, whole, None)));
+    for (path, query) in [
+        (path, ""),
+        (path, "endtime=20231114T221320Z"),
+        (path, "starttime=x"),
+        (path, "starttime=20231114T221320Z&endtime="),
+        ("Streaming/Channels/201", query),
+        ("Streaming/tracks/203", query),
+        ("tracks/201", query),
+    ] {
+        assert_eq!(path::parse_rtsp_track(path, query), None, "{path} {query}");
+    }
+}
+
+#[test]
+fn a_card_that_is_broken_is_none() {
+    let storage = |status: &str| {
+        let text = format!(
+            "<storage><hddList size='1'><hdd><id>1</id><hddType>SD</hddType><status>{status}</status><capacity>30543</capacity><freeSpace>0</freeSpace></hdd></hddList><nasList/></storage>"
+        );
+        Storage::parse(text.as_bytes()).unwrap()
+    };
+    assert!(storage("ok").is_there() && storage("idle").is_there());
+    assert!(!storage("unformatted").is_there() && !storage("error").is_there() && !storage("").is_there());
+    same(storage("ok"));
+}
+
+#[test]
 fn namespaces_and_case_do_not_matter() {
     for document in [
         "<PTZChanelCap xmlns='http://www.isapi.org/ver20/XMLSchema'><AbsolutePanTiltPositionSpace><XRange><Min>0</Min><Max>3600</Max></XRange></AbsolutePanTiltPositionSpace></PTZChanelCap>",

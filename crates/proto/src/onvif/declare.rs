@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use av::UnixMicros;
+
 use super::Error;
+use crate::calendar;
 use crate::xml::Element;
 
 /// A value that is one piece of text.
@@ -194,6 +197,17 @@ impl Scalar for f32 {
 
     fn to_text(&self) -> Cow<'_, str> {
         self.to_string().into()
+    }
+}
+
+impl Scalar for UnixMicros {
+    /// An `xs:dateTime`, whatever its zone; [`calendar`] tells what is read besides.
+    fn from_text(text: &str) -> Option<Self> {
+        calendar::parse(text)
+    }
+
+    fn to_text(&self) -> Cow<'_, str> {
+        calendar::write(*self).into()
     }
 }
 

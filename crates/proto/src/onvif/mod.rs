@@ -1,7 +1,7 @@
 //! ONVIF messages, both ends: what a client asks and a camera answers.
 //!
-//! Each operation is declared once, in [`device`], [`media`], [`media2`], [`ptz`] or [`imaging`], as a
-//! request type and a response type; reading and writing both come from that declaration, so element names,
+//! Each operation is declared once, in the module of its service ([`device`], [`media`], [`media2`], [`ptz`],
+//! [`imaging`], [`recording`], [`search`], [`replay`]), as a request type and a response type; reading and writing both come from that declaration, so element names,
 //! namespaces and order stand in one place. A camera takes a [`Request`] from an
 //! [`Envelope`](soap::Envelope) and answers with the response of the same operation; a client sends
 //! any [`Operation`] and reads its `Response`.
@@ -23,8 +23,9 @@
 //! Reading is lenient where cameras are known to be careless (a missing `UseCount`, `TRUE` for
 //! `true`); writing follows the WSDLs to the letter.
 //!
-//! Sources: ONVIF Core, Media, Media2, PTZ and Imaging service specifications 2.4 with their WSDLs; SOAP 1.2;
-//! WSS UsernameToken Profile 1.1; WS-Discovery of April 2005.
+//! Sources: ONVIF Core, Media, Media2, PTZ, Imaging, Recording Control, Recording Search and Replay Control
+//! service specifications 2.4 with their WSDLs; SOAP 1.2; WSS UsernameToken Profile 1.1; WS-Discovery of
+//! April 2005; WS-BaseNotification 1.3.
 
 #[macro_use]
 mod declare;
@@ -35,7 +36,10 @@ pub mod imaging;
 pub mod media;
 pub mod media2;
 pub mod ptz;
+pub mod recording;
+pub mod replay;
 pub mod schema;
+pub mod search;
 pub mod security;
 pub mod soap;
 
@@ -75,6 +79,16 @@ pub mod ns {
     pub const TPTZ: &str = "http://www.onvif.org/ver20/ptz/wsdl";
     /// Imaging service.
     pub const TIMG: &str = "http://www.onvif.org/ver20/imaging/wsdl";
+    /// Recording control service.
+    pub const TRC: &str = "http://www.onvif.org/ver10/recording/wsdl";
+    /// Recording search service.
+    pub const TSE: &str = "http://www.onvif.org/ver10/search/wsdl";
+    /// Replay control service.
+    pub const TRP: &str = "http://www.onvif.org/ver10/replay/wsdl";
+    /// WS-BaseNotification, of which events of the past are messages too.
+    pub const WSNT: &str = "http://docs.oasis-open.org/wsn/b-2";
+    /// Topics of events.
+    pub const TNS1: &str = "http://www.onvif.org/ver10/topics";
     /// Common schema.
     pub const TT: &str = "http://www.onvif.org/ver10/schema";
     /// Error subcodes.
@@ -96,10 +110,15 @@ pub const DIALECT: xml::Dialect = xml::Dialect {
         ("tr2", ns::TR2),
         ("tptz", ns::TPTZ),
         ("timg", ns::TIMG),
+        ("trc", ns::TRC),
+        ("tse", ns::TSE),
+        ("trp", ns::TRP),
+        ("wsnt", ns::WSNT),
+        ("tns1", ns::TNS1),
         ("tt", ns::TT),
         ("ter", ns::TER),
     ],
-    qnames: &[(ns::SOAP, "Value"), (ns::WSD, "Types")],
+    qnames: &[(ns::SOAP, "Value"), (ns::WSD, "Types"), (ns::WSNT, "Topic"), (ns::WSNT, "TopicExpression")],
 };
 
 /// Why a message was not what it had to be.
@@ -157,6 +176,12 @@ pub enum Request {
     Ptz(ptz::Request),
     /// To the imaging service.
     Imaging(imaging::Request),
+    /// To the recording control service.
+    Recording(recording::Request),
+    /// To the recording search service.
+    Search(search::Request),
+    /// To the replay control service.
+    Replay(replay::Request),
 }
 
 impl Request {
@@ -173,6 +198,9 @@ impl Request {
             ns::TR2 => media2::Request::parse(body).map(Self::Media2),
             ns::TPTZ => ptz::Request::parse(body).map(Self::Ptz),
             ns::TIMG => imaging::Request::parse(body).map(Self::Imaging),
+            ns::TRC => recording::Request::parse(body).map(Self::Recording),
+            ns::TSE => search::Request::parse(body).map(Self::Search),
+            ns::TRP => replay::Request::parse(body).map(Self::Replay),
             _ => Err(Error::Unexpected(body.name.to_string())),
         }
     }
@@ -185,6 +213,9 @@ impl Request {
             Self::Media2(request) => request.to_element(),
             Self::Ptz(request) => request.to_element(),
             Self::Imaging(request) => request.to_element(),
+            Self::Recording(request) => request.to_element(),
+            Self::Search(request) => request.to_element(),
+            Self::Replay(request) => request.to_element(),
         }
     }
 }

@@ -5,7 +5,11 @@
 
 use std::time::Duration;
 
-use super::ns::TT;
+use av::UnixMicros;
+
+use super::ns::{TNS1, TT, WSNT};
+use super::{Content, Error};
+use crate::xml::{Attribute, Element};
 
 words! {
     /// `tt:SetDateTimeType`
@@ -87,6 +91,44 @@ words! {
         On = "ON",
         /// The device decides.
         Auto = "AUTO",
+    }
+
+    /// `tt:TrackType`
+    TrackType {
+        /// Pictures.
+        Video = "Video",
+        /// Sound.
+        Audio = "Audio",
+        /// What is known of both.
+        Metadata = "Metadata",
+    }
+
+    /// `tt:RecordingStatus`
+    RecordingStatus {
+        /// Set up, nothing recorded yet.
+        Initiated = "Initiated",
+        /// Growing.
+        Recording = "Recording",
+        /// Not growing now.
+        Stopped = "Stopped",
+        /// Being taken away.
+        Removing = "Removing",
+        /// Taken away.
+        Removed = "Removed",
+        /// The device does not know.
+        Unknown = "Unknown",
+    }
+
+    /// `tt:SearchState`
+    SearchState {
+        /// Not begun.
+        Queued = "Queued",
+        /// More may come.
+        Searching = "Searching",
+        /// All is found.
+        Completed = "Completed",
+        /// The device does not know.
+        Unknown = "Unknown",
     }
 
     /// `tt:IrCutFilterMode`
@@ -961,5 +1003,308 @@ record! {
         media: Option<MediaCapabilities> = elem "Media",
         /// PTZ service.
         ptz: Option<ServiceAddress> = elem "PTZ",
+        /// Services that came later.
+        extension: Option<CapabilitiesExtension> = elem "Extension",
+    }
+
+    /// `tt:CapabilitiesExtension`
+    #[derive(Default)]
+    CapabilitiesExtension in TT {
+        /// Recording control service.
+        recording: Option<ServiceAddress> = elem "Recording",
+        /// Recording search service.
+        search: Option<ServiceAddress> = elem "Search",
+        /// Replay control service.
+        replay: Option<ServiceAddress> = elem "Replay",
+    }
+
+    /// `tt:RecordingSourceInformation`: what was recorded.
+    #[derive(Default)]
+    RecordingSourceInformation in TT {
+        /// URI or token of the source; many devices put the token of a media profile here.
+        source_id: String = elem "SourceId" or String::new(),
+        /// For people.
+        name: String = elem "Name" or String::new(),
+        /// For people.
+        location: String = elem "Location" or String::new(),
+        /// For people.
+        description: String = elem "Description" or String::new(),
+        /// URI of the device it was recorded from.
+        address: String = elem "Address" or String::new(),
+    }
+
+    /// `tt:RecordingConfiguration`
+    RecordingConfiguration in TT {
+        /// What is recorded.
+        source: RecordingSourceInformation = elem "Source" or RecordingSourceInformation::default(),
+        /// For people.
+        content: String = elem "Content" or String::new(),
+        /// What is older is deleted; zero: only when there is no room.
+        maximum_retention_time: Duration = elem "MaximumRetentionTime" or Duration::ZERO,
+    }
+
+    /// `tt:TrackConfiguration`
+    TrackConfiguration in TT {
+        /// What it holds.
+        track_type: TrackType = elem "TrackType",
+        /// For people.
+        description: String = elem "Description" or String::new(),
+    }
+
+    /// `tt:GetTracksResponseItem`
+    RecordingTrack in TT {
+        /// Identifies it within its recording.
+        track_token: String = elem "TrackToken",
+        /// What it is.
+        configuration: TrackConfiguration = elem "Configuration",
+    }
+
+    /// `tt:GetTracksResponseList`
+    #[derive(Default)]
+    RecordingTracks in TT {
+        /// Tracks.
+        tracks: Vec<RecordingTrack> = elem "Track",
+    }
+
+    /// `tt:GetRecordingsResponseItem`: a recording is all that was ever recorded of one source, with gaps.
+    RecordingItem in TT {
+        /// Identifies it.
+        recording_token: String = elem "RecordingToken",
+        /// What it is.
+        configuration: RecordingConfiguration = elem "Configuration",
+        /// Its tracks.
+        tracks: RecordingTracks = elem "Tracks" or RecordingTracks::default(),
+    }
+
+    /// `tt:RecordingSummary`
+    RecordingSummary in TT {
+        /// The oldest that is kept.
+        data_from: UnixMicros = elem "DataFrom",
+        /// The newest.
+        data_until: UnixMicros = elem "DataUntil",
+        /// How many recordings there are.
+        number_recordings: i32 = elem "NumberRecordings" or 0,
+    }
+
+    /// `tt:TrackInformation`
+    TrackInformation in TT {
+        /// Identifies it within its recording.
+        track_token: String = elem "TrackToken",
+        /// What it holds.
+        track_type: TrackType = elem "TrackType",
+        /// For people.
+        description: String = elem "Description" or String::new(),
+        /// The oldest that is kept.
+        data_from: Option<UnixMicros> = elem "DataFrom",
+        /// The newest.
+        data_to: Option<UnixMicros> = elem "DataTo",
+    }
+
+    /// `tt:RecordingInformation`
+    RecordingInformation in TT {
+        /// Identifies it.
+        recording_token: String = elem "RecordingToken",
+        /// What was recorded.
+        source: RecordingSourceInformation = elem "Source" or RecordingSourceInformation::default(),
+        /// The oldest that is kept.
+        earliest_recording: Option<UnixMicros> = elem "EarliestRecording",
+        /// The newest.
+        latest_recording: Option<UnixMicros> = elem "LatestRecording",
+        /// For people.
+        content: String = elem "Content" or String::new(),
+        /// Its tracks.
+        tracks: Vec<TrackInformation> = elem "Track",
+        /// Whether it grows.
+        recording_status: RecordingStatus = elem "RecordingStatus" or RecordingStatus::Unknown,
+    }
+
+    /// `tt:VideoAttributes`
+    VideoAttributes in TT {
+        /// Bits a second.
+        bitrate: Option<i32> = elem "Bitrate",
+        /// Pixels.
+        width: i32 = elem "Width" or 0,
+        /// Pixels.
+        height: i32 = elem "Height" or 0,
+        /// How it is encoded.
+        encoding: VideoEncoding = elem "Encoding",
+        /// Frames a second.
+        framerate: f32 = elem "Framerate" or 0.0,
+    }
+
+    /// `tt:AudioAttributes`
+    AudioAttributes in TT {
+        /// Bits a second.
+        bitrate: Option<i32> = elem "Bitrate",
+        /// How it is encoded.
+        encoding: AudioEncoding = elem "Encoding",
+        /// Samples a second.
+        samplerate: i32 = elem "Samplerate" or 0,
+    }
+
+    /// `tt:TrackAttributes`: one of the two kinds.
+    TrackAttributes in TT {
+        /// Which track.
+        track_information: TrackInformation = elem "TrackInformation",
+        /// Pictures.
+        video: Option<VideoAttributes> = elem "VideoAttributes",
+        /// Sound.
+        audio: Option<AudioAttributes> = elem "AudioAttributes",
+    }
+
+    /// `tt:MediaAttributes`: a stretch of a recording that is of a kind.
+    MediaAttributes in TT {
+        /// Which recording.
+        recording_token: String = elem "RecordingToken",
+        /// What its tracks hold.
+        track_attributes: Vec<TrackAttributes> = elem "TrackAttributes",
+        /// From here …
+        from: UnixMicros = elem "From",
+        /// … to here.
+        until: UnixMicros = elem "Until",
+    }
+
+    /// `tt:SourceReference`
+    SourceReference in TT {
+        /// Of what the token is; a profile, if nothing is said.
+        kind: Option<String> = attr "Type",
+        /// Which.
+        token: String = elem "Token",
+    }
+
+    /// `tt:SearchScope`: where to search; everywhere, if nothing is said.
+    #[derive(Default)]
+    SearchScope in TT {
+        /// Recordings of these sources.
+        included_sources: Vec<SourceReference> = elem "IncludedSources",
+        /// These recordings.
+        included_recordings: Vec<String> = elem "IncludedRecordings",
+        /// An XPath over [`RecordingInformation`].
+        recording_information_filter: Option<String> = elem "RecordingInformationFilter",
+    }
+
+    /// `tt:FindRecordingResultList`
+    FindRecordingResultList in TT {
+        /// How far it is.
+        search_state: SearchState = elem "SearchState",
+        /// Those not told before.
+        recording_information: Vec<RecordingInformation> = elem "RecordingInformation",
+    }
+
+    /// `tt:FindEventResult`
+    FindEventResult in TT {
+        /// Where it happened.
+        recording_token: String = elem "RecordingToken",
+        /// In which track.
+        track_token: String = elem "TrackToken" or String::new(),
+        /// When.
+        time: UnixMicros = elem "Time",
+        /// What.
+        event: Notification = elem "Event",
+        /// It did not happen then: it is how things stood at the start of the range.
+        start_state_event: bool = elem "StartStateEvent" or false,
+    }
+
+    /// `tt:FindEventResultList`
+    FindEventResultList in TT {
+        /// How far it is.
+        search_state: SearchState = elem "SearchState",
+        /// Those not told before, in the direction of the search.
+        results: Vec<FindEventResult> = elem "Result",
+    }
+
+    /// `tt:ReplayConfiguration`
+    ReplayConfiguration in TT {
+        /// After this long without a sign of life a replay session ends.
+        session_timeout: Duration = elem "SessionTimeout",
+    }
+
+    /// `wsnt:NotificationMessageHolderType`: an event.
+    Notification in WSNT {
+        /// What happened.
+        topic: Topic = elem "Topic",
+        /// The rest.
+        message: NotificationMessage = elem "Message",
+    }
+
+    /// `wsnt:Message`, in which ONVIF's own lies.
+    NotificationMessage in TT {
+        /// The message.
+        message: EventMessage = elem "Message",
+    }
+
+    /// `tt:Message`
+    EventMessage in TT {
+        /// When.
+        utc_time: Option<UnixMicros> = attr "UtcTime",
+        /// `Initialized`, `Changed` or `Deleted`, of a state.
+        property_operation: Option<String> = attr "PropertyOperation",
+        /// Where it happened.
+        source: Option<ItemList> = elem "Source",
+        /// How it is now.
+        data: Option<ItemList> = elem "Data",
+    }
+
+    /// `tt:ItemList`
+    #[derive(Default)]
+    ItemList in TT {
+        /// Items.
+        items: Vec<SimpleItem> = elem "SimpleItem",
+    }
+
+    /// `tt:SimpleItem`
+    SimpleItem in TT {
+        /// Name.
+        name: String = attr "Name",
+        /// Value.
+        value: String = attr "Value",
+    }
+}
+
+impl ItemList {
+    /// A list of one item.
+    pub fn of(name: &str, value: impl Into<String>) -> ItemList {
+        ItemList { items: vec![SimpleItem { name: name.into(), value: value.into() }] }
+    }
+
+    /// The value of an item.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.items.iter().find(|item| item.name == name).map(|item| item.value.as_str())
+    }
+}
+
+/// `wsnt:TopicExpressionType`: names what happened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Topic(
+    /// `{uri}Name/Name`, of a concrete topic; other expressions as they are.
+    pub String,
+);
+
+impl Topic {
+    /// Dialect of a path of names (ONVIF Core 9.6.3), which all devices know.
+    const CONCRETE_SET: &str = "http://www.onvif.org/ver10/tev/topicExpression/ConcreteSet";
+
+    /// A concrete topic of ONVIF, by its path, such as `RecordingHistory/Track/State`.
+    pub fn new(path: &str) -> Topic {
+        Topic(format!("{{{TNS1}}}{path}"))
+    }
+
+    /// Its path; of one that nobody here can read too.
+    pub fn path(&self) -> &str {
+        let path = self.0.rsplit_once('}').map_or(self.0.as_str(), |(_, path)| path);
+        // Some cameras do not bind the prefix.
+        path.rsplit_once(':').map_or(path, |(_, path)| path)
+    }
+}
+
+impl Content for Topic {
+    fn read(element: &Element) -> Result<Self, Error> {
+        Ok(Topic(element.text.clone()))
+    }
+
+    fn write(&self, element: &mut Element) {
+        let (name, value) = ("Dialect".into(), Self::CONCRETE_SET.to_owned());
+        element.attributes.push(Attribute { namespace: "".into(), name, value });
+        element.text.clone_from(&self.0);
     }
 }

@@ -4,12 +4,14 @@
 
 use std::time::Duration;
 
+use av::UnixMicros;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use sha1::{Digest, Sha1};
 use subtle::ConstantTimeEq;
 
-use super::{Error, clock, ns};
+use super::{Error, ns};
+use crate::calendar;
 use crate::xml::Element;
 
 /// How far the two clocks may be apart, unless the caller has a reason for another: the five minutes
@@ -58,6 +60,11 @@ impl std::fmt::Debug for UsernameToken {
     }
 }
 
+/// `now` counts from 1970-01-01 UTC.
+fn moment(now: Duration) -> UnixMicros {
+    UnixMicros(now.as_micros() as i64)
+}
+
 fn digest(nonce: &[u8], created: &str, password: &str) -> String {
     let mut hash = Sha1::new();
     hash.update(nonce);
@@ -70,7 +77,7 @@ impl UsernameToken {
     /// A token for one request. `nonce` must never have been used before; `now` is the time since
     /// 1970-01-01 UTC by the *camera's* clock, which is often wrong.
     pub fn new(username: &str, password: &str, nonce: [u8; 16], now: Duration) -> Self {
-        let created = clock::write_utc(now);
+        let created = calendar::write(moment(now));
         Self {
             username: username.to_owned(),
             digest: digest(&nonce, &created, password),
@@ -127,8 +134,8 @@ impl UsernameToken {
         let nonce = BASE64.decode(&self.nonce).map_err(|_| TokenError::Digest)?;
         let expected = digest(&nonce, &self.created, password);
         let matches: bool = expected.as_bytes().ct_eq(self.digest.as_bytes()).into();
-        let created = clock::parse_utc(&self.created).map_err(|_| TokenError::Time)?;
-        match created.abs_diff(now.as_secs() as i64) <= skew_max.as_secs() {
+        let created = calendar::parse(&self.created).ok_or(TokenError::Time)?;
+        match Duration::from_micros(created.0.abs_diff(moment(now).0)) <= skew_max {
             _ if !matches => Err(TokenError::Digest),
             true => Ok(()),
             false => Err(TokenError::Time),
@@ -179,7 +186,7 @@ mod tests {
     fn anything_changed_is_refused() {
         let token = UsernameToken::new("admin", "secret", [7; 16], NOW);
         assert_eq!(token.verify("Secret", NOW, CLOCK_SKEW_MAX), Err(TokenError::Digest));
-        let later = clock::write_utc(NOW + Duration::from_secs(1));
+        let later = calendar::write(moment(NOW + Duration::from_secs(1)));
         let forged = UsernameToken { created: later, ..token.clone() };
         assert_eq!(forged.verify("secret", NOW, CLOCK_SKEW_MAX), Err(TokenError::Digest));
         let forged = UsernameToken { nonce: BASE64.encode([8; 16]), ..token.clone() };

@@ -246,6 +246,173 @@ fn every_request_survives_the_way() {
             asked(super::Request::Imaging(request));
         }
     }
+    {
+        use recording::{Request as R, *};
+        for request in [
+            R::GetServiceCapabilities(GetServiceCapabilities {}),
+            R::GetRecordings(GetRecordings {}),
+            R::GetRecordingConfiguration(GetRecordingConfiguration { recording_token: token() }),
+        ] {
+            asked(super::Request::Recording(request));
+        }
+    }
+    {
+        use search::{Request as R, *};
+        let scope = SearchScope {
+            included_sources: vec![SourceReference { kind: Some("urn:t".into()), token: token() }],
+            included_recordings: vec![token(), token()],
+            recording_information_filter: Some("boolean(//Track[TrackType = \"Video\"])".into()),
+        };
+        let (search_token, wait_time) = (token(), Some(Duration::from_millis(500)));
+        for request in [
+            R::GetServiceCapabilities(GetServiceCapabilities {}),
+            R::GetRecordingSummary(GetRecordingSummary {}),
+            R::GetRecordingInformation(GetRecordingInformation { recording_token: token() }),
+            R::GetMediaAttributes(GetMediaAttributes { recording_tokens: vec![token()], time: moment(0) }),
+            R::FindRecordings(FindRecordings {
+                scope: scope.clone(),
+                max_matches: Some(3),
+                keep_alive_time: Duration::from_secs(10),
+            }),
+            R::GetRecordingSearchResults(GetRecordingSearchResults {
+                search_token: token(),
+                min_results: None,
+                max_results: Some(50),
+                wait_time,
+            }),
+            R::FindEvents(FindEvents {
+                start_point: moment(0),
+                end_point: Some(moment(1_500_000)),
+                scope,
+                search_filter: EventFilter { topic_expressions: vec![Topic::new(TRACK_STATE)] },
+                include_start_state: true,
+                max_matches: None,
+                keep_alive_time: Duration::from_secs(10),
+            }),
+            R::GetEventSearchResults(GetEventSearchResults {
+                search_token: token(),
+                min_results: Some(1),
+                max_results: None,
+                wait_time,
+            }),
+            R::GetSearchState(GetSearchState { search_token: token() }),
+            R::EndSearch(EndSearch { search_token }),
+        ] {
+            asked(super::Request::Search(request));
+        }
+    }
+    {
+        use replay::{Request as R, *};
+        let stream_setup =
+            StreamSetup { stream: StreamType::RtpUnicast, transport: Transport { protocol: TransportProtocol::Rtsp } };
+        for request in [
+            R::GetServiceCapabilities(GetServiceCapabilities {}),
+            R::GetReplayUri(GetReplayUri { stream_setup, recording_token: token() }),
+            R::GetReplayConfiguration(GetReplayConfiguration {}),
+        ] {
+            asked(super::Request::Replay(request));
+        }
+    }
+}
+
+fn moment(micros: i64) -> av::UnixMicros {
+    av::UnixMicros(1_700_000_000_000_000 + micros)
+}
+
+fn event(topic: &str, recording: &str, at: i64, item: SimpleItem) -> FindEventResult {
+    FindEventResult {
+        recording_token: recording.into(),
+        track_token: "video".into(),
+        time: moment(at),
+        event: Notification {
+            topic: Topic::new(topic),
+            message: NotificationMessage {
+                message: EventMessage {
+                    utc_time: Some(moment(at)),
+                    property_operation: Some("Changed".into()),
+                    source: Some(ItemList::of("RecordingToken", recording)),
+                    data: Some(ItemList { items: vec![item] }),
+                },
+            },
+        },
+        start_state_event: false,
+    }
+}
+
+#[test]
+fn recordings_survive_the_way() {
+    let source = RecordingSourceInformation { source_id: "main".into(), name: "Gate".into(), ..Default::default() };
+    let configuration = RecordingConfiguration {
+        source: source.clone(),
+        content: "all".into(),
+        maximum_retention_time: Duration::ZERO,
+    };
+    let track = RecordingTrack {
+        track_token: "video".into(),
+        configuration: TrackConfiguration { track_type: TrackType::Video, description: String::new() },
+    };
+    let tracks = RecordingTracks { tracks: vec![track] };
+    let recordings = vec![RecordingItem { recording_token: "r1".into(), configuration, tracks }];
+    there_and_back(recording::GetRecordingsResponse { recordings });
+    let track_information = TrackInformation {
+        track_token: "video".into(),
+        track_type: TrackType::Video,
+        description: String::new(),
+        data_from: Some(moment(0)),
+        data_to: None,
+    };
+    let recording_information = vec![RecordingInformation {
+        recording_token: "r1".into(),
+        source,
+        earliest_recording: Some(moment(0)),
+        latest_recording: Some(moment(7_000_000)),
+        content: String::new(),
+        tracks: vec![track_information.clone()],
+        recording_status: RecordingStatus::Recording,
+    }];
+    let result_list = FindRecordingResultList { search_state: SearchState::Completed, recording_information };
+    there_and_back(search::GetRecordingSearchResultsResponse { result_list });
+    let video = Some(VideoAttributes {
+        bitrate: Some(2048),
+        width: 1280,
+        height: 720,
+        encoding: VideoEncoding::H264,
+        framerate: 20.0,
+    });
+    let track_attributes = vec![TrackAttributes { track_information, video, audio: None }];
+    let (recording_token, from, until) = ("r1".into(), moment(0), moment(1));
+    let media_attributes = vec![MediaAttributes { recording_token, track_attributes, from, until: moment(1_000_000) }];
+    assert!(from < until);
+    there_and_back(search::GetMediaAttributesResponse { media_attributes });
+    let item = SimpleItem { name: search::IS_DATA_PRESENT.into(), value: "true".into() };
+    let results = vec![event(search::TRACK_STATE, "r1", 1_500_000, item)];
+    assert_eq!(results[0].event.topic.path(), search::TRACK_STATE);
+    let result_list = FindEventResultList { search_state: SearchState::Searching, results };
+    there_and_back(search::GetEventSearchResultsResponse { result_list });
+    there_and_back(replay::GetReplayUriResponse { uri: "rtsp://192.0.2.1/replay?r=1&t=2".into() });
+}
+
+#[test]
+fn topics_are_known_with_and_without_their_namespace() {
+    for (declared, topic) in [
+        (r#"xmlns:tns1="http://www.onvif.org/ver10/topics""#, "tns1:RecordingHistory/Track/State"),
+        (r#"xmlns:x="http://www.onvif.org/ver10/topics""#, " x:RecordingHistory/Track/State "),
+        ("", "tns1:RecordingHistory/Track/State"),
+        ("", "RecordingHistory/Track/State"),
+    ] {
+        let text = format!(
+            r#"<e:Envelope xmlns:e="{}" {declared}><e:Body><GetEventSearchResultsResponse xmlns="{}"><ResultList xmlns:t="{}"><t:SearchState>Completed</t:SearchState><t:Result><t:RecordingToken>1</t:RecordingToken><t:Time>2026-01-01T08:00:00+08:00</t:Time><t:Event><w:Topic xmlns:w="{wsnt}">{topic}</w:Topic><w:Message xmlns:w="{wsnt}"><t:Message/></w:Message></t:Event></t:Result></ResultList></GetEventSearchResultsResponse></e:Body></e:Envelope>"#,
+            ns::SOAP,
+            ns::TSE,
+            ns::TT,
+            wsnt = ns::WSNT,
+        );
+        let answer: search::GetEventSearchResultsResponse =
+            Envelope::parse(text.as_bytes()).unwrap().response().unwrap();
+        let result = &answer.result_list.results[0];
+        assert_eq!(result.event.topic.path(), search::TRACK_STATE, "{declared} {topic}");
+        assert_eq!(result.time, av::UnixMicros(1_767_225_600_000_000));
+    }
 }
 
 #[test]

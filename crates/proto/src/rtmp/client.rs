@@ -85,8 +85,24 @@ pub enum Event {
         /// The server's words.
         description: String,
     },
+    /// What we asked of footage by [`ClientSession::seek`] or [`ClientSession::pause`] was done: media of
+    /// the new position follows, playing stands still, or goes on.
+    Done(Trick),
+    /// The server will not seek; playing goes on.
+    SeekFailed,
     /// The stream is over.
     Ended,
+}
+
+/// What a player of footage does beside watching.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trick {
+    /// It went elsewhere.
+    Seek,
+    /// It stands still.
+    Pause,
+    /// It goes on.
+    Resume,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,6 +181,21 @@ impl ClientSession {
     pub fn write_metadata(&mut self, metadata: Value) {
         if self.may_write() {
             self.link.write_data(self.stream_id, &["@setDataFrame".into(), "onMetaData".into(), metadata]);
+        }
+    }
+
+    /// Asks for footage from this many milliseconds after its beginning on, §7.2.2.7.
+    pub fn seek(&mut self, at_ms: u32) {
+        if self.state == State::Active && self.purpose == Purpose::Play {
+            self.link.write_command(self.stream_id, "seek", 0.0, &[Value::Null, f64::from(at_ms).into()]);
+        }
+    }
+
+    /// Asks for a stand-still at `at_ms`, or to go on there, §7.2.2.8.
+    pub fn pause(&mut self, pause: bool, at_ms: u32) {
+        if self.state == State::Active && self.purpose == Purpose::Play {
+            let arguments = [Value::Null, pause.into(), f64::from(at_ms).into()];
+            self.link.write_command(self.stream_id, "pause", 0.0, &arguments);
         }
     }
 
@@ -258,6 +289,10 @@ impl ClientSession {
                 self.refuse(text("code"), text("description"));
             }
             "onStatus" => match (text("level"), text("code")) {
+                (_, "NetStream.Seek.Notify") => self.events.push_back(Event::Done(Trick::Seek)),
+                (_, "NetStream.Pause.Notify") => self.events.push_back(Event::Done(Trick::Pause)),
+                (_, "NetStream.Unpause.Notify") => self.events.push_back(Event::Done(Trick::Resume)),
+                (_, "NetStream.Seek.Failed") => self.events.push_back(Event::SeekFailed),
                 ("error", code) => self.refuse(code, text("description")),
                 (_, "NetStream.Play.Start" | "NetStream.Publish.Start") if self.state == State::Asking => {
                     self.state = State::Active;

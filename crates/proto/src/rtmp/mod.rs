@@ -6,7 +6,7 @@
 //! | commands of [`server`] and [`client`] | the same, §7 |
 //! | what a client says it can take ([`server::Connect`]) | Enhanced RTMP v2 (Veovera, 2024), "Enhancing NetConnection connect" |
 //!
-//! Deliberately not here: RTMPE and RTMPT, AMF3, shared objects, server-side seeking. The handshake
+//! Deliberately not here: RTMPE and RTMPT, AMF3, shared objects. The handshake
 //! with digests is not made either: clients that begin it are content with the simple one.
 //!
 //! A session takes bytes by `handle_input` and gives bytes and events by `poll_output`. It has no

@@ -95,6 +95,9 @@ pub enum Event {
     Publish(StreamPath),
     /// A player pauses (`true`) or goes on; already answered.
     Pause(bool),
+    /// A player of footage wants to go on at this many milliseconds from its beginning: answer with
+    /// `accept_seek` or `reject_seek`. Only the last one that came needs an answer.
+    Seek(u32),
     /// One audio or video message of a publisher.
     Media(Media),
     /// What a publisher says about its stream (`onMetaData`).
@@ -140,7 +143,10 @@ enum State {
     Connected,
     /// The owner is asked; input is held.
     Asked(Role),
-    Playing,
+    /// What was recorded can be sought in, what happens now cannot.
+    Playing {
+        seekable: bool,
+    },
     Publishing,
     /// Rejected, closed, ended or at fault: input is ignored.
     Over,
@@ -188,7 +194,7 @@ impl ServerSession {
         let mut input = input;
         let done = self.read(&mut input);
         if let Err(error) = &done {
-            if self.link.is_open() && !matches!(self.state, State::Playing | State::Over) {
+            if self.link.is_open() && !matches!(self.state, State::Playing { .. } | State::Over) {
                 let information = status("error", "NetConnection.Call.Failed", &error.fault.to_string());
                 self.link.write_command(0, "onStatus", 0.0, &[Value::Null, information]);
             }
@@ -202,11 +208,23 @@ impl ServerSession {
         self.link.take_out().map(Output::Transmit).or_else(|| self.events.pop_front().map(Output::Event))
     }
 
-    /// Lets the client play. The owner sends media after what this transmits.
+    /// Lets the client play what happens now. The owner sends media after what this transmits.
     ///
     /// # Errors
     /// As [`ServerSession::handle_input`], from input held back.
     pub fn accept_play(&mut self) -> Result<(), Error> {
+        self.play(false)
+    }
+
+    /// Lets the client play what was recorded, in which it may seek.
+    ///
+    /// # Errors
+    /// As [`ServerSession::handle_input`], from input held back.
+    pub fn accept_footage(&mut self) -> Result<(), Error> {
+        self.play(true)
+    }
+
+    fn play(&mut self, seekable: bool) -> Result<(), Error> {
         if self.state != State::Asked(Role::Play) {
             return Ok(());
         }
@@ -219,7 +237,21 @@ impl ServerSession {
         self.connect = Connect::default();
         self.events.shrink_to_fit();
         self.link.shrink_to_fit();
-        self.resume(State::Playing)
+        self.resume(State::Playing { seekable })
+    }
+
+    /// Tells a player that media from where it wanted follows, §7.2.2.7.
+    pub fn accept_seek(&mut self) {
+        if let State::Playing { .. } = self.state {
+            self.write_status("status", "NetStream.Seek.Notify", "seeking as asked");
+        }
+    }
+
+    /// Tells a player that it stays where it is.
+    pub fn reject_seek(&mut self, description: &str) {
+        if let State::Playing { .. } = self.state {
+            self.write_status("error", "NetStream.Seek.Failed", description);
+        }
     }
 
     /// Lets the client publish.
@@ -247,13 +279,18 @@ impl ServerSession {
         }
     }
 
-    /// Tells a player that the stream is over.
+    /// Tells a player that the stream is over, or that it has seen all that was recorded.
     pub fn end(&mut self) {
-        if self.state == State::Playing {
-            Control::StreamEof(STREAM_ID).write(&mut self.link.out);
+        let State::Playing { seekable } = self.state else { return };
+        Control::StreamEof(STREAM_ID).write(&mut self.link.out);
+        if seekable {
+            let complete = status("status", "NetStream.Play.Complete", "all of it was played");
+            self.link.write_data(STREAM_ID, &["onPlayStatus".into(), complete]);
+            self.write_status("status", "NetStream.Play.Stop", "stopped playing");
+        } else {
             self.write_status("status", "NetStream.Play.UnpublishNotify", "stream is over");
-            self.state = State::Over;
         }
+        self.state = State::Over;
     }
 
     fn resume(&mut self, state: State) -> Result<(), Error> {
@@ -314,15 +351,22 @@ impl ServerSession {
             "createStream" => self.answer(command, &[Value::Null, f64::from(STREAM_ID).into()]),
             "play" => self.ask(command, Role::Play)?,
             "publish" => self.ask(command, Role::Publish)?,
-            "pause" if self.state == State::Playing => {
+            "pause" if matches!(self.state, State::Playing { .. }) => {
                 let pause = command.argument(1).as_bool().unwrap_or(true);
                 let code = if pause { "NetStream.Pause.Notify" } else { "NetStream.Unpause.Notify" };
                 self.write_status("status", code, "as asked");
                 self.events.push_back(Event::Pause(pause));
             }
-            "seek" if self.state == State::Playing => self.write_status("error", "NetStream.Seek.Failed", "live"),
+            "seek" => match self.state {
+                // A number that is none of milliseconds is one end or the other.
+                State::Playing { seekable: true } => {
+                    self.events.push_back(Event::Seek(command.argument(1).as_number().unwrap_or(0.0) as u32));
+                }
+                State::Playing { seekable: false } => self.reject_seek("live"),
+                _ => {}
+            },
             "closeStream" | "deleteStream" => {
-                if matches!(self.state, State::Playing | State::Publishing) {
+                if matches!(self.state, State::Playing { .. } | State::Publishing) {
                     if self.state == State::Publishing {
                         self.write_status("status", "NetStream.Unpublish.Success", "stopped publishing");
                     }

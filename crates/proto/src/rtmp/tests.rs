@@ -6,7 +6,7 @@ use av::MediaKind;
 use av::container::amf0::Value;
 
 use super::chunk::{CHUNK_SIZE_DEFAULT, Message, Reader, write_message};
-use super::client::{ClientSession, Event as ClientEvent, Purpose, Target};
+use super::client::{ClientSession, Event as ClientEvent, Purpose, Target, Trick};
 use super::handshake::PACKET;
 use super::message::{Command, Control, kind, write_amf};
 use super::server::{Event, Media, STREAM_ID, ServerSession};
@@ -91,6 +91,42 @@ fn play_from_handshake_to_end() {
         pair.server.end();
         assert_eq!(pair.run(), (vec![ClientEvent::Ended], vec![]));
     }
+}
+
+#[test]
+fn footage_is_sought_in_paused_and_played_to_its_end() {
+    for piece in [1, usize::MAX] {
+        let mut pair = Pair::new(Purpose::Play, "rtmp://h/v3/openpb/C12345678_1_1?begin=1", piece);
+        pair.run();
+        pair.server.accept_footage().unwrap();
+        assert_eq!(pair.run(), (vec![ClientEvent::Started], vec![]));
+
+        pair.client.seek(7);
+        pair.client.seek(90_000);
+        assert_eq!(pair.run(), (vec![], vec![Event::Seek(7), Event::Seek(90_000)]));
+        pair.server.accept_seek();
+        assert_eq!(pair.run(), (vec![ClientEvent::Done(Trick::Seek)], vec![]));
+        pair.server.reject_seek("nothing was recorded then");
+        assert_eq!(pair.run(), (vec![ClientEvent::SeekFailed], vec![]));
+
+        pair.client.pause(true, 100);
+        assert_eq!(pair.run(), (vec![ClientEvent::Done(Trick::Pause)], vec![Event::Pause(true)]));
+        pair.client.pause(false, 100);
+        assert_eq!(pair.run(), (vec![ClientEvent::Done(Trick::Resume)], vec![Event::Pause(false)]));
+
+        pair.server.end();
+        assert_eq!(pair.run(), (vec![ClientEvent::Ended], vec![]));
+    }
+}
+
+#[test]
+fn what_happens_now_cannot_be_sought_in() {
+    let mut pair = Pair::new(Purpose::Play, ADDRESS, usize::MAX);
+    pair.run();
+    pair.server.accept_play().unwrap();
+    pair.run();
+    pair.client.seek(1000);
+    assert_eq!(pair.run(), (vec![ClientEvent::SeekFailed], vec![]));
 }
 
 #[test]

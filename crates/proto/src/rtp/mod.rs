@@ -7,6 +7,7 @@
 //! | H.265 | RFC 7798 without decoding order numbers |
 //! | AAC | RFC 3640, AAC-hbr |
 //! | G.711 | RFC 3551 §4.5.14 |
+//! | [`replay`] | ONVIF Streaming §6 |
 //!
 //! A sender needs a [`Packetizer`] a track. A receiver needs one [`Receiver`] for all tracks of a
 //! session: it puts packets in order, assembles frames and lays the tracks' clocks on one timeline.
@@ -20,6 +21,7 @@ mod order;
 pub mod packet;
 mod packetizer;
 mod receiver;
+pub mod replay;
 pub mod rtcp;
 mod sequence;
 #[cfg(test)]
@@ -33,6 +35,7 @@ pub use order::DecodeOrder;
 pub use packet::Packet;
 pub use packetizer::{PAYLOAD_MAX, Packetizer};
 pub use receiver::{Output, Receiver};
+pub use replay::ReplayExtension;
 pub use sequence::{Reception, Reorder};
 
 /// What one medium's packets hold, as a session description says.

@@ -6,9 +6,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::h264::H264;
 use super::h265::H265;
-use super::packet::HEADER_LEN;
+use super::packet::{Extension, HEADER_LEN, Packet};
 use super::rtcp::{NtpTime, Rtcp};
-use super::{aac, nal};
+use super::{ReplayExtension, aac, nal, replay};
 
 /// Payload of a packet, bytes: below the 1,500 of Ethernet with room for IPv6, UDP, RTP and a tunnel.
 pub const PAYLOAD_MAX: usize = 1400;
@@ -65,17 +65,32 @@ impl Packetizer {
 
     /// Appends the packets of one frame to `out`. `track` is the frame's, with current parameters.
     pub fn push(&mut self, track: &Track, frame: &Frame, out: &mut Vec<Bytes>) {
+        self.push_extended(track, frame, None, out);
+    }
+
+    /// As [`Packetizer::push`], of a recorded frame: its packets tell when that was. The first would suffice, but
+    /// GStreamer takes the time of a frame from its last, and the parameter sets have packets of their own.
+    pub fn push_replayed(&mut self, track: &Track, frame: &Frame, replay: ReplayExtension, out: &mut Vec<Bytes>) {
+        self.push_extended(track, frame, Some(replay.to_extension()), out);
+    }
+
+    fn push_extended(&mut self, track: &Track, frame: &Frame, extension: Option<Extension>, out: &mut Vec<Bytes>) {
         let max = self.payload_max;
         let mut buffer = BytesMut::with_capacity(frame.data.len() + frame.data.len() / max * 20 + 256);
         let timestamp = self.timestamp(frame.dts.0.wrapping_add(i64::from(frame.cts)));
         let mut emit = |after: u32, parts: &[&[u8]], marker: bool| {
             let length: usize = parts.iter().map(|part| part.len()).sum();
-            buffer.reserve(HEADER_LEN + length);
-            buffer.put_u8(0x80);
-            buffer.put_u8(self.payload_type | if marker { 0x80 } else { 0 });
-            buffer.put_u16(self.sequence);
-            buffer.put_u32(timestamp.wrapping_add(after));
-            buffer.put_u32(self.ssrc);
+            let header = Packet {
+                marker,
+                payload_type: self.payload_type,
+                sequence: self.sequence,
+                timestamp: timestamp.wrapping_add(after),
+                ssrc: self.ssrc,
+                extension: extension.clone(),
+                payload: Bytes::new(),
+            };
+            buffer.reserve(HEADER_LEN + length + replay::WIRE_LEN);
+            header.write(&mut buffer);
             parts.iter().for_each(|part| buffer.put_slice(part));
             out.push(buffer.split().freeze());
             self.sequence = self.sequence.wrapping_add(1);
@@ -112,7 +127,9 @@ impl Packetizer {
 
     /// The source leaves.
     pub fn bye(&self) -> Bytes {
-        let mut out = BytesMut::with_capacity(8);
+        let mut out = BytesMut::with_capacity(16);
+        // A report comes first in whatever is sent (RFC 3550 §6.1); players pass over what is shorter.
+        Rtcp::ReceiverReport { ssrc: self.ssrc, blocks: Vec::new() }.write(&mut out);
         Rtcp::Bye { ssrcs: vec![self.ssrc] }.write(&mut out);
         out.freeze()
     }

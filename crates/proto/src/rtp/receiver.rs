@@ -10,6 +10,7 @@ use super::Format;
 use super::depacketizer::{self, Depacketizer, Unit};
 use super::order::DecodeOrder;
 use super::packet::{self, Packet};
+use super::replay::ReplayExtension;
 use super::rtcp::{self, NtpTime, Rtcp};
 use super::sequence::{Reception, Reorder};
 
@@ -18,6 +19,9 @@ use super::sequence::{Reception, Reorder};
 const SHIFT_US_MIN: i64 = 40_000;
 /// … and by less than this: cameras whose tracks report from different clocks exist.
 const SHIFT_US_MAX: i64 = 10_000_000;
+/// Recorded moments that are this far, microseconds, from where the timestamp puts them begin a new
+/// stretch: half of the shortest gap worth telling.
+const JUMP_US_MIN: u64 = 500_000;
 /// An `RTP-Info` further from the first packet than this, seconds, is not about this stream.
 const BEGIN_MAX_S: i64 = 10;
 
@@ -64,6 +68,8 @@ pub enum Output {
     Lost(TrackId),
     /// The sender says this track ends.
     Bye(TrackId),
+    /// A stretch of this recorded track ends here; what follows, if anything does, is behind a gap.
+    StretchEnd(TrackId),
 }
 
 /// Receives the tracks of one session, numbered from 0 as they were set up.
@@ -71,8 +77,14 @@ pub enum Output {
 /// Decoding times of all tracks count from about zero at the start of the session. The tracks
 /// are laid side by side by `RTP-Info` where the server gave it, else by arrival, and moved once
 /// sender reports say better; the picture is never moved, sound follows.
+///
+/// Of a recording, times are those of recording, however fast it comes: see [`Receiver::recorded`].
 pub struct Receiver {
     start: Instant,
+    /// Of a recording: when it was recorded at the start of the timeline, once that is known.
+    recorded: Option<Option<UnixMicros>>,
+    /// Of a recording: recorded time in a second of the tracks' clocks.
+    scale: f64,
     ssrc: u32,
     tracks: Vec<Incoming>,
     outputs: VecDeque<Output>,
@@ -90,7 +102,17 @@ struct Incoming {
     order: DecodeOrder,
     /// Wall time at the sender, and the unwrapped timestamp of the same moment.
     report: Option<(NtpTime, i64)>,
+    /// Timestamps with the moments that they were recorded at, the newest last: frames come out of the
+    /// depacketiser up to one later than their first packet, which has it.
+    moments: VecDeque<(u32, UnixMicros)>,
+    /// When that was recorded which comes first.
+    first: Option<UnixMicros>,
+    /// What is to be said after the frame that is being assembled.
+    then: Option<Output>,
 }
+
+/// Moments kept of a track.
+const MOMENTS: usize = 4;
 
 /// Unwraps 32-bit timestamps and shifts them to the session's timeline.
 struct Clock {
@@ -151,10 +173,39 @@ impl Receiver {
                 begin: None,
                 order: if video { DecodeOrder::video(rate) } else { DecodeOrder::audio(rate) },
                 report: None,
+                moments: VecDeque::new(),
+                first: None,
+                then: None,
             }
         });
         let tracks = tracks.collect();
-        Receiver { start: now, ssrc: rand::random(), tracks, outputs: VecDeque::new(), announced: false }
+        let (ssrc, outputs) = (rand::random(), VecDeque::new());
+        Receiver { start: now, recorded: None, scale: 1.0, ssrc, tracks, outputs, announced: false }
+    }
+
+    /// As [`Receiver::new`], of recorded tracks on an ordered transport. The wall time of frames is when they
+    /// were recorded: by the extension of their packets, else by their distance from what
+    /// [`Receiver::recorded_at`] told. The tracks are laid side by side by that alone.
+    pub fn recorded(now: Instant, formats: &[Format]) -> Receiver {
+        Receiver { recorded: Some(None), ..Receiver::new(now, formats, true) }
+    }
+
+    /// What is recorded is played at this `Scale` (RFC 2326 §12.34), which timestamps do not show: from here
+    /// on they count so much more, or less, of recorded time.
+    pub fn set_scale(&mut self, scale: f32) {
+        self.scale = f64::from(scale);
+    }
+
+    /// What has this timestamp on a recorded track was recorded then; without a timestamp, what comes first.
+    /// Packets that tell it themselves know better.
+    pub fn recorded_at(&mut self, track: usize, timestamp: Option<u32>, at: UnixMicros) {
+        if let Some(track) = self.tracks.get_mut(track) {
+            track.moments.clear();
+            match timestamp {
+                Some(timestamp) => track.moments.push_back((timestamp, at)),
+                None => track.first = Some(at),
+            }
+        }
     }
 
     /// The timestamp of a track's start, from `RTP-Info`. Cameras that make it up are found out by
@@ -201,6 +252,15 @@ impl Receiver {
     fn handle_ordered(&mut self, now: Instant, wall: UnixMicros, track: usize, packet: Packet) -> Result<(), Error> {
         let incoming = &mut self.tracks[track];
         let rate = incoming.clock.rate;
+        let mut jumped = false;
+        if self.recorded.is_some() {
+            let expected = incoming.moment(packet.timestamp, self.scale);
+            let replay = packet.extension.as_ref().and_then(ReplayExtension::parse);
+            incoming.remember(packet.timestamp, replay);
+            let told = incoming.moment(packet.timestamp, self.scale);
+            let apart = expected.zip(told).map(|(expected, told)| told.0.abs_diff(expected.0));
+            jumped = apart.is_some_and(|apart| apart > JUMP_US_MIN);
+        }
         let gap = match &mut incoming.reception {
             Some(reception) if reception.ssrc() == packet.ssrc => match reception.push(now, &packet) {
                 Some(missing) => missing > 0,
@@ -210,10 +270,18 @@ impl Receiver {
                 // The first packet, or the sender restarted its encoder: another clock begins.
                 let gap = other.is_some();
                 *other = Some(Reception::new(now, rate, &packet));
-                incoming.start_clock(self.start, now, packet.timestamp);
+                incoming.clock.last = None;
                 gap
             }
         };
+        if incoming.clock.last.is_none() || jumped {
+            let elapsed = now.saturating_duration_since(self.start).as_micros() as i64;
+            let begins_at = match (&mut self.recorded, incoming.moment(packet.timestamp, self.scale)) {
+                (Some(start), Some(at)) => at.0 - start.get_or_insert(at).0,
+                _ => elapsed,
+            };
+            incoming.start_clock(begins_at, packet.timestamp);
+        }
         let pushed = incoming.depacketizer.push(&packet, gap);
         while let Some(unit) = self.tracks[track].depacketizer.pull() {
             self.handle_unit(wall, track, unit);
@@ -222,6 +290,7 @@ impl Receiver {
     }
 
     fn handle_unit(&mut self, wall: UnixMicros, track: usize, unit: Unit) {
+        let (start, scale) = (self.recorded.flatten(), self.scale);
         let incoming = &mut self.tracks[track];
         match unit {
             Unit::Parameters(parameters) => {
@@ -230,15 +299,24 @@ impl Receiver {
             }
             Unit::Lost => self.outputs.push_back(Output::Lost(incoming.id)),
             Unit::Frame { timestamp, key, data } => {
-                let pts = incoming.clock.unwrap(timestamp) + incoming.clock.offset;
+                let moment = incoming.moment(timestamp, scale);
+                let mut pts = incoming.clock.unwrap(timestamp) + incoming.clock.offset;
+                if let (Some(start), Some(at)) = (start, moment)
+                    && scale != 1.0
+                {
+                    pts = Ticks(at.0 - start.0).rescale(1_000_000, incoming.clock.rate).0;
+                }
                 let dts = incoming.order.push(pts);
                 // Sound that a report moved back is pressed together, not played at an earlier time.
                 let cts = if incoming.order.is_audio() { 0 } else { pts.saturating_sub(dts) };
                 let cts = cts.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32;
+                let wall = moment.unwrap_or(wall);
+                let then = incoming.then.take();
                 let frame = Frame { track: incoming.id, dts: Ticks(dts), cts, wall, key, data };
                 if self.announce() {
                     self.outputs.push_back(Output::Frame(frame));
                 }
+                self.outputs.extend(then);
             }
         }
     }
@@ -278,7 +356,10 @@ impl Receiver {
                 _ => {}
             }
         }
-        self.align();
+        // A recorder reports by the clock of now.
+        if self.recorded.is_none() {
+            self.align();
+        }
         Ok(())
     }
 
@@ -324,16 +405,48 @@ impl Receiver {
 }
 
 impl Incoming {
-    fn start_clock(&mut self, start: Instant, now: Instant, timestamp: u32) {
+    /// `timestamp` is of this many microseconds on the session's timeline, unless `RTP-Info` knows better.
+    fn start_clock(&mut self, begins_at: i64, timestamp: u32) {
         let rate = i64::from(self.clock.rate);
         self.clock.last = None;
         self.report = None;
         let first = self.clock.unwrap(timestamp);
         let since_begin = self.begin.take().map(|begin| i64::from(timestamp.wrapping_sub(begin) as i32));
-        let elapsed = now.saturating_duration_since(start).as_micros() as i64;
-        let elapsed = Ticks(elapsed).rescale(1_000_000, self.clock.rate).0;
-        let begins_at = since_begin.filter(|ticks| ticks.abs() < BEGIN_MAX_S * rate).unwrap_or(elapsed);
+        let told = since_begin.filter(|ticks| self.moments.is_empty() && ticks.abs() < BEGIN_MAX_S * rate);
+        let begins_at = told.unwrap_or_else(|| Ticks(begins_at).rescale(1_000_000, self.clock.rate).0);
         self.clock.offset = begins_at - first;
         self.order.restart();
+    }
+
+    /// When that was recorded, by the nearest moment known.
+    fn moment(&self, timestamp: u32, scale: f64) -> Option<UnixMicros> {
+        let ticks = |moment: &(u32, UnixMicros)| timestamp.wrapping_sub(moment.0) as i32;
+        let nearest = self.moments.iter().rev().min_by_key(|moment| ticks(moment).unsigned_abs())?;
+        let after = Ticks(i64::from(ticks(nearest))).rescale(self.clock.rate, 1_000_000).0;
+        let after = if scale == 1.0 { after } else { (after as f64 * scale) as i64 };
+        Some(UnixMicros(nearest.1.0.saturating_add(after)))
+    }
+
+    /// A packet of a recording comes.
+    fn remember(&mut self, timestamp: u32, replay: Option<ReplayExtension>) {
+        if let Some(replay) = replay {
+            // Some say it in every packet, and that a frame is the last of a stretch in its last one alone.
+            if self.moments.back().is_none_or(|(last, _)| *last != timestamp) {
+                if self.moments.len() == MOMENTS {
+                    self.moments.pop_front();
+                }
+                self.then = None;
+            } else {
+                self.moments.pop_back();
+            }
+            self.moments.push_back((timestamp, UnixMicros(replay.recorded.to_unix_micros())));
+            match replay {
+                ReplayExtension { terminal: true, .. } => self.then = Some(Output::Bye(self.id)),
+                ReplayExtension { end: true, .. } => self.then = Some(Output::StretchEnd(self.id)),
+                _ => {}
+            }
+            self.first = None;
+        }
+        self.moments.extend(self.first.take().map(|at| (timestamp, at)));
     }
 }

@@ -38,6 +38,15 @@ impl NtpTime {
         NtpTime(seconds << 32 | fraction)
     }
 
+    /// Microseconds since 1970, of a time between 1968 and 2104: without its first bit set it is in the era
+    /// that begins in 2036 (RFC 4330 §3).
+    pub fn to_unix_micros(self) -> i64 {
+        let seconds = (self.0 >> 32) as i64 + if self.0 >> 63 == 0 { 1 << 32 } else { 0 };
+        // Rounded: a microsecond is cut to 2⁻³² s on its way here.
+        let micros = ((self.0 & 0xffff_ffff) * 1_000_000 + (1 << 31)) >> 32;
+        (seconds - Self::UNIX as i64) * 1_000_000 + micros as i64
+    }
+
     /// Microseconds from `earlier` to here; the nearer way round, should the clock have wrapped.
     pub fn micros_since(self, earlier: NtpTime) -> i64 {
         let difference = i128::from(self.0.wrapping_sub(earlier.0) as i64);
@@ -297,6 +306,12 @@ mod tests {
         assert!((b.micros_since(a) - 750_000).abs() <= 1);
         assert!((a.micros_since(b) + 750_000).abs() <= 1);
         assert_eq!(NtpTime::from_unix_micros(0).0 >> 32, 2_208_988_800);
+        // In both eras, to the microsecond.
+        for micros in
+            [0, 1, 999_999, 1_790_000_000_123_457, 2_085_978_495_999_999, 2_085_978_496_000_000, 4_000_000_000_000_001]
+        {
+            assert_eq!(NtpTime::from_unix_micros(micros).to_unix_micros(), micros);
+        }
         assert_eq!(NtpTime(1 << 32).micros_since(NtpTime(u64::MAX << 32)), 2_000_000);
     }
 }

@@ -431,3 +431,85 @@ fn farewells_and_nonsense() {
     assert!(matches!(session.receiver.handle_rtcp(session.start, 0, &[0x80, 200]), Err(receiver::Error::Rtcp { .. })));
     session.receiver.handle_rtp(session.start, UnixMicros(0), 9, &Bytes::new()).unwrap();
 }
+
+/// Frames of a recording, with what is said of each, as a receiver of it gives them: when they were recorded,
+/// their decoding times in milliseconds, and what else it tells.
+fn replayed(
+    frames: &[(i64, i64, ReplayExtension)],
+    extended: bool,
+    prepare: impl Fn(&mut Receiver, u32),
+) -> (Vec<(i64, i64)>, Vec<Output>) {
+    let (track, encoded) = video(CodecKind::H264);
+    let now = Instant::now();
+    let mut receiver = Receiver::recorded(now, &[format(&track, false)]);
+    let mut packetizer = Packetizer::new(96).payload_max(500);
+    prepare(&mut receiver, packetizer.timestamp(0));
+    let (mut seen, mut told) = (Vec::new(), Vec::new());
+    for (n, &(at, ms, replay)) in frames.iter().enumerate() {
+        let frame = Frame { dts: Ticks(ms * 90), ..encoded[n % encoded.len()].clone() };
+        let mut wire = Vec::new();
+        match extended {
+            true => {
+                let recorded = NtpTime::from_unix_micros(at);
+                packetizer.push_replayed(&track, &frame, ReplayExtension { recorded, ..replay }, &mut wire);
+            }
+            false => packetizer.push(&track, &frame, &mut wire),
+        }
+        for packet in wire {
+            receiver.handle_rtp(now, UnixMicros(7), 0, &packet).unwrap();
+        }
+        while let Some(output) = receiver.poll_output() {
+            match output {
+                Output::Frame(frame) => seen.push((frame.wall.0, frame.dts.to_millis(90_000))),
+                Output::Tracks(_) => {}
+                output => told.push(output),
+            }
+        }
+    }
+    (seen, told)
+}
+
+const RECORDED: i64 = 1_790_000_000_000_000;
+
+#[test]
+fn recordings_are_timed_by_their_packets() {
+    let none = ReplayExtension::default();
+    let end = ReplayExtension { end: true, ..none };
+    let last = ReplayExtension { end: true, terminal: true, ..none };
+    let at = |ms: i64| RECORDED + ms * 1000;
+    // A gap of an hour, over which timestamps run on; then one that they show.
+    let hour = 3_600_000;
+    let frames = [
+        (at(0), 1000, none),
+        (at(40), 1040, end),
+        (at(hour), 1080, ReplayExtension { discontinuity: true, ..none }),
+        (at(hour + 40), 1120, end),
+        (at(hour + 5000), 6080, none),
+        (at(hour + 5040), 6120, last),
+    ];
+    let (seen, told) = replayed(&frames, true, |_, _| ());
+    let wanted: Vec<_> = frames.iter().map(|(at, ..)| (*at, (at - RECORDED) / 1000)).collect();
+    assert!(seen.iter().zip(&wanted).all(|(a, b)| (a.0 - b.0).abs() <= 1 && a.1 == b.1), "{seen:?}");
+    assert_eq!(seen.len(), 6);
+    let video = TrackId::VIDEO;
+    assert_eq!(told, [Output::StretchEnd(video), Output::StretchEnd(video), Output::Bye(video)]);
+}
+
+#[test]
+fn recordings_that_tell_nothing_are_timed_by_their_start_and_scale() {
+    let frames: Vec<_> = (0..10).map(|n| (0, n * 40, ReplayExtension::default())).collect();
+    for scale in [1.0f32, 4.0, 0.5] {
+        let step = (40.0 * scale) as i64;
+        let wanted: Vec<_> = (0..10).map(|n| (RECORDED + n * step * 1000, n * step)).collect();
+        for known in [true, false] {
+            let (seen, _) = replayed(&frames, false, |receiver, begin| {
+                receiver.recorded_at(0, known.then_some(begin), UnixMicros(RECORDED));
+                receiver.set_scale(scale);
+            });
+            assert_eq!(seen, wanted, "{scale} {known}");
+        }
+    }
+    // Nobody told anything: the time of arrival.
+    let (seen, _) = replayed(&frames, false, |_, _| ());
+    assert!(seen.iter().all(|(wall, _)| *wall == 7));
+}

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::message::{self, Headers, Message, Method, Parser, Request, Response};
+use super::play::Play;
 use super::transport::{RtpInfo, Transport};
 use crate::digest::{self, Authorizer, Challenge};
 use crate::sdp::{self, Description};
@@ -35,6 +36,8 @@ pub struct ClientSettings {
     pub user_agent: String,
     /// Features that DESCRIBE, SETUP and PLAY require, such as `www.onvif.org/ver20/backchannel`.
     pub require: Vec<String>,
+    /// What [`ClientSession::setup`] plays, and how.
+    pub play: Play,
 }
 
 impl fmt::Debug for ClientSettings {
@@ -111,7 +114,7 @@ impl Error {
 }
 
 /// What the owner is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// What the URL offers: call [`ClientSession::setup`].
     Described(Description),
@@ -122,10 +125,12 @@ pub enum Event {
         /// What was agreed.
         transport: Transport,
     },
-    /// Media flows. For each track the timestamp at the start, where the server told it.
+    /// Media flows.
     Playing {
-        /// By track.
+        /// For each track the timestamp at the start, where the server told it.
         begin: Vec<Option<u32>>,
+        /// What is played and how, as far as the server told.
+        play: Play,
     },
     /// A packet on the RTSP connection.
     Packet {
@@ -141,7 +146,7 @@ pub enum Event {
 }
 
 /// What to do next; poll until `Timeout`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Output {
     /// Send these bytes.
     Transmit(Bytes),
@@ -197,6 +202,8 @@ pub struct ClientSession {
     timeout: Duration,
     keep_alive_at: Option<Instant>,
     keep_alive_method: Method,
+    /// The owner reads nothing for now, so no answer can come.
+    stalled: bool,
     /// Last moment we were told of.
     now: Instant,
 }
@@ -224,6 +231,7 @@ impl ClientSession {
             timeout: SESSION_TIMEOUT,
             keep_alive_at: None,
             keep_alive_method: Method::GetParameter,
+            stalled: false,
             now,
         };
         session.ask(Method::Options, url, Headers::default());
@@ -256,12 +264,38 @@ impl ClientSession {
         self.play(now);
     }
 
-    /// Plays, or goes on after a pause.
+    /// Plays as the settings say, or goes on after a pause.
     pub fn play(&mut self, now: Instant) {
         self.now = now;
-        let headers = self.requiring().with("Range", "npt=0.000-");
+        let mut headers = self.requiring();
+        headers.extend(self.settings.play.headers());
         self.ask(Method::Play, self.aggregate.clone(), headers);
         self.advance();
+    }
+
+    /// Plays something else, or otherwise; [`Event::Playing`] follows.
+    pub fn play_with(&mut self, now: Instant, play: Play) {
+        self.settings.play = play;
+        self.play(now);
+    }
+
+    /// What was asked to be played last.
+    pub fn playing(&self) -> &Play {
+        &self.settings.play
+    }
+
+    /// Tells whether the owner reads from the connection. One that does not, because it cannot take more
+    /// media, still sends: the session is kept alive, and answers that lie behind that media are waited for
+    /// until it reads again.
+    pub fn stall(&mut self, now: Instant, stalled: bool) {
+        self.now = now;
+        if self.stalled
+            && !stalled
+            && let Some(underway) = &mut self.underway
+        {
+            underway.deadline = now + ANSWER_TIMEOUT;
+        }
+        self.stalled = stalled;
     }
 
     /// Pauses; [`Event::Paused`] follows.
@@ -326,7 +360,7 @@ impl ClientSession {
     /// [`Error::Timeout`]: the server did not answer.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
         self.now = now;
-        if let Some(underway) = self.underway.as_ref().filter(|underway| underway.deadline <= now) {
+        if let Some(underway) = self.underway.as_ref().filter(|underway| underway.deadline <= now && !self.stalled) {
             return Err(Error::Timeout(underway.exchange.method));
         }
         if self.keep_alive_at.is_some_and(|at| at <= now) {
@@ -335,6 +369,8 @@ impl ClientSession {
             if let Some(exchange) = self.queue.back_mut() {
                 exchange.keep_alive = true;
             }
+            // The answer to the last one is not read yet.
+            self.underway.take_if(|underway| self.stalled && underway.exchange.keep_alive);
             self.advance();
         }
         Ok(())
@@ -342,7 +378,8 @@ impl ClientSession {
 
     /// What to do next.
     pub fn poll_output(&mut self) -> Output {
-        let deadlines = self.underway.as_ref().map(|underway| underway.deadline).into_iter().chain(self.keep_alive_at);
+        let answer = self.underway.as_ref().filter(|_| !self.stalled).map(|underway| underway.deadline);
+        let deadlines = answer.into_iter().chain(self.keep_alive_at);
         let next = deadlines.min().unwrap_or(self.now + SESSION_TIMEOUT);
         self.output.pop_front().unwrap_or(Output::Timeout(next))
     }
@@ -500,8 +537,8 @@ impl ClientSession {
                     .iter()
                     .enumerate()
                     .map(|(index, track)| begin_of(track, index, &infos, self.tracks.len()));
-                let begin = begin.collect();
-                self.output.push_back(Output::Event(Event::Playing { begin }));
+                let (begin, play) = (begin.collect(), Play::of(headers));
+                self.output.push_back(Output::Event(Event::Playing { begin, play }));
             }
             Method::Pause => self.output.push_back(Output::Event(Event::Paused)),
             _ => {}
@@ -580,6 +617,7 @@ mod tests {
             login: Some(("admin".into(), "secret".into())),
             user_agent: String::new(),
             require: vec![],
+            play: Play::default(),
         };
         assert!(!format!("{settings:?}").contains("secret"));
     }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::message::{self, Headers, Message, Method, Parser, Request, Response};
+use super::play::{Play, Range};
 use super::transport::{RtpInfo, Transport};
 use crate::digest::{Denied, Verifier};
 
@@ -47,7 +48,7 @@ pub struct Auth {
 }
 
 /// What the owner is asked or told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// Answer with [`ServerSession::describe`] or [`ServerSession::refuse`].
     Describe {
@@ -69,10 +70,12 @@ pub enum Event {
         /// What the client wants.
         transport: Transport,
     },
-    /// Answer with [`ServerSession::accept_play`] or [`ServerSession::refuse`].
+    /// Answer with [`ServerSession::accept_play`], [`ServerSession::accept_replay`] or [`ServerSession::refuse`].
     Play {
-        /// The `Range` header, as sent.
-        range: Option<String>,
+        /// What to play, and how.
+        play: Play,
+        /// Its number, by which packets tell which PLAY they answer (ONVIF Streaming §6).
+        cseq: u32,
     },
     /// Stop sending until the next `Play`; already answered.
     Pause,
@@ -109,7 +112,7 @@ pub enum CloseReason {
 }
 
 /// What to do next; poll until `Timeout`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Output {
     /// Send these bytes.
     Transmit(Bytes),
@@ -263,12 +266,22 @@ impl ServerSession {
         self.advance(now);
     }
 
-    /// Answers `Play`: for each track its next sequence number and the timestamp that all tracks
-    /// have in common. Media may follow at once.
+    /// Answers `Play` of what happens now: for each track its next sequence number and the timestamp that
+    /// all tracks have in common. Media may follow at once.
     ///
     /// # Panics
     /// If nothing, or something else, was asked.
     pub fn accept_play(&mut self, now: Instant, begin: &[(usize, u16, u32)]) {
+        let live = Play { range: Some(Range::Now), ..Play::default() };
+        self.accept_replay(now, &live, begin);
+    }
+
+    /// Answers `Play` of what was recorded: `play` is what is done, which may differ from what was asked;
+    /// the timestamps are those of the start of its range.
+    ///
+    /// # Panics
+    /// As [`ServerSession::accept_play`].
+    pub fn accept_replay(&mut self, now: Instant, play: &Play, begin: &[(usize, u16, u32)]) {
         let Some(waiting) = self.answering() else { return };
         assert!(matches!(waiting.asked, Asked::Play), "PLAY was asked");
         let base = waiting.uri.trim_end_matches('/');
@@ -276,10 +289,9 @@ impl ServerSession {
             let url = format!("{base}/{}", control(track));
             RtpInfo { url, sequence: Some(sequence), timestamp: Some(timestamp) }.to_string()
         });
-        let headers = Headers::default()
-            .with("Session", &self.id)
-            .with("Range", "npt=now-")
-            .with("RTP-Info", infos.collect::<Vec<_>>().join(","));
+        let mut headers = Headers::default().with("Session", &self.id);
+        headers.extend(play.headers());
+        headers.push("RTP-Info", infos.collect::<Vec<_>>().join(","));
         self.phase = Phase::Playing;
         self.respond(waiting.cseq, Response { headers, ..Response::new(200) });
         self.advance(now);
@@ -399,8 +411,8 @@ impl ServerSession {
             Method::Setup => self.ask_setup(request).map(Some),
             Method::Play => {
                 self.in_session(&request.headers)?;
-                let range = request.headers.get("Range").map(str::to_owned);
-                Ok(Some((Asked::Play, Event::Play { range })))
+                let cseq = request.headers.cseq().unwrap_or_default();
+                Ok(Some((Asked::Play, Event::Play { play: Play::of(&request.headers), cseq })))
             }
             Method::Pause => {
                 self.in_session(&request.headers)?;

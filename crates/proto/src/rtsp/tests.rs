@@ -33,7 +33,7 @@ fn settings(now: Instant, login: bool) -> Arc<ServerSettings> {
 
 fn client_settings(password: &str) -> ClientSettings {
     let login = Some(("admin".to_owned(), password.to_owned()));
-    ClientSettings { url: URL.into(), login, user_agent: "test".into(), require: vec![] }
+    ClientSettings { url: URL.into(), login, user_agent: "test".into(), require: vec![], play: Play::live() }
 }
 
 /// Both ends, and what they told their owners.
@@ -130,7 +130,10 @@ fn a_session_over_tcp_with_login_in_any_chunks() {
         assert!(pair.server.is_playing());
         assert_eq!(pair.requests, ["OPTIONS", "DESCRIBE", "DESCRIBE", "SETUP", "SETUP", "PLAY"]);
         let begin = vec![Some(1000), Some(2000)];
-        assert_eq!(pair.told.last(), Some(&client::Event::Playing { begin }));
+        assert_eq!(
+            pair.told.last(),
+            Some(&client::Event::Playing { begin, play: Play { range: Some(Range::Now), ..Play::default() } })
+        );
         let ("main", "profile=1") = (match &pair.asked[0] {
             Event::Describe { path, query, .. } => (path.as_str(), query.as_str()),
             other => panic!("{other:?}"),
@@ -190,6 +193,33 @@ fn sessions_are_kept_alive_across_expiring_nonces() {
     let kept = pair.requests.iter().filter(|r| *r == "GET_PARAMETER").count();
     // Each second nonce of 40 s is too old at its second use: one request more.
     assert_eq!(kept, 30);
+}
+
+#[test]
+fn a_client_that_does_not_read_keeps_its_session() {
+    for answered in [true, false] {
+        let mut pair = Pair::new("secret", true, usize::MAX);
+        pair.play(&[tcp(0)]).unwrap();
+        pair.client.stall(pair.now, true);
+        let mut asked = Vec::new();
+        for _ in 0..10 {
+            pair.now += Duration::from_secs(30);
+            pair.client.handle_timeout(pair.now).unwrap();
+            while let client::Output::Transmit(bytes) = pair.client.poll_output() {
+                asked.push(bytes);
+            }
+        }
+        assert_eq!(asked.len(), 10, "one each half of the session's timeout");
+        assert!(asked.iter().all(|bytes| bytes.starts_with(b"GET_PARAMETER ")));
+        // It reads again: what was answered comes at once, or the server is gone.
+        pair.client.stall(pair.now, false);
+        if answered {
+            asked.iter().for_each(|bytes| pair.server.handle_input(pair.now, bytes));
+            pair.run().unwrap();
+        }
+        let waited = pair.pass(6);
+        assert_eq!(waited.is_ok(), answered, "{waited:?}");
+    }
 }
 
 #[test]
@@ -372,7 +402,7 @@ fn quirks_of_servers() {
             && requests[3].starts_with("PLAY rtsp://10.0.0.5:554/main?profile=1 ")
     );
     let packet = client::Event::Packet { track: 0, rtcp: false, data: Bytes::from_static(b"abc") };
-    assert_eq!(events[2..], [client::Event::Playing { begin: vec![Some(5)] }, packet]);
+    assert_eq!(events[2..], [client::Event::Playing { begin: vec![Some(5)], play: Play::default() }, packet]);
 
     // A base that is none is not used, one that is is.
     let ok = "RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n";

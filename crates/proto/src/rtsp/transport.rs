@@ -1,4 +1,4 @@
-//! The `Transport`, `Range` and `RTP-Info` headers, RFC 2326 §12.39, §12.29, §12.33.
+//! The `Transport` and `RTP-Info` headers, RFC 2326 §12.39, §12.33.
 
 use std::fmt;
 
