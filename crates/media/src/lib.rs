@@ -6,13 +6,26 @@
 //!
 //! It knows no wire protocol, no database and no account. Time is tokio's, so that tests can pause it.
 
+mod archive;
+mod footage;
+pub mod hls;
 mod hub;
+mod play;
+mod record;
 mod ring;
+mod segmenter;
 mod stream;
 mod subscription;
 mod timeline;
+mod wall;
 
+pub use archive::{Archive, ArchiveError, OpenSegment, Part, SegmentStart};
+pub use footage::{Footage, FootageError};
 pub use hub::{Hub, HubSettings, OpenError, PublishError, Registration, StartRequest, StreamStatus};
+pub use play::{Player, Speed};
+pub use record::{Recorder, RecorderState, RecorderStatus};
 pub use ring::{Ring, RingLimits};
+pub use segmenter::{Cut, SegmentSettings, Segmenter};
 pub use stream::{End, Stream, StreamId, StreamWriter, Viewing, WriteError};
 pub use subscription::{Closed, Item, Subscription};
+pub use timeline::Timeline;

@@ -1,7 +1,7 @@
 //! One stream: its ring, its writer, and who watches.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -78,6 +78,8 @@ pub struct Stream {
     state: Mutex<State>,
     pub(crate) head: watch::Sender<Head>,
     viewers: watch::Sender<usize>,
+    /// Viewers who want each frame when it comes.
+    prompt: AtomicUsize,
     pub(crate) frames: AtomicU64,
     pub(crate) bytes: AtomicU64,
     pub(crate) gaps: AtomicU64,
@@ -90,6 +92,7 @@ impl Stream {
             state: Mutex::new(State { ring: Ring::new(limits), tracks: None }),
             head: watch::Sender::new(Head::default()),
             viewers: watch::Sender::new(0),
+            prompt: AtomicUsize::new(0),
             frames: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             gaps: AtomicU64::new(0),
@@ -121,6 +124,12 @@ impl Stream {
         *self.viewers.borrow()
     }
 
+    /// Whether anybody wants each frame when it comes. Where nobody does, whoever writes the stream may let
+    /// some gather.
+    pub fn is_awaited(&self) -> bool {
+        self.prompt.load(Ordering::Relaxed) > 0
+    }
+
     /// Frames written since the stream began.
     pub fn frames(&self) -> u64 {
         self.frames.load(Ordering::Relaxed)
@@ -144,12 +153,22 @@ impl Stream {
 /// Somebody watches: the source is kept running while one of these lives.
 pub struct Viewing {
     stream: Arc<Stream>,
+    patient: bool,
 }
 
 impl Viewing {
     pub(crate) fn new(stream: Arc<Stream>) -> Viewing {
         stream.viewers.send_modify(|n| *n += 1);
-        Viewing { stream }
+        stream.prompt.fetch_add(1, Ordering::Relaxed);
+        Viewing { stream, patient: false }
+    }
+
+    /// The same by somebody who is content with frames that come a little late, some at a time: a recorder.
+    pub fn patient(mut self) -> Viewing {
+        if !std::mem::replace(&mut self.patient, true) {
+            self.stream.prompt.fetch_sub(1, Ordering::Relaxed);
+        }
+        self
     }
 
     /// The stream being watched.
@@ -165,12 +184,16 @@ impl Viewing {
 
 impl Clone for Viewing {
     fn clone(&self) -> Viewing {
-        Viewing::new(self.stream.clone())
+        let viewing = Viewing::new(self.stream.clone());
+        if self.patient { viewing.patient() } else { viewing }
     }
 }
 
 impl Drop for Viewing {
     fn drop(&mut self) {
+        if !self.patient {
+            self.stream.prompt.fetch_sub(1, Ordering::Relaxed);
+        }
         self.stream.viewers.send_modify(|n| *n -= 1);
     }
 }

@@ -14,18 +14,18 @@ const SEAM_US: i64 = 40_000;
 /// Maps source timestamps to the stream's own. All tracks share one offset, so that picture and
 /// sound stay together across a change of clock.
 #[derive(Default)]
-pub(crate) struct Timeline {
+pub struct Timeline {
     offset_us: Option<i64>,
     /// Latest time given out, over all tracks.
     latest_us: i64,
     last: BTreeMap<TrackId, Ticks>,
     /// Changes of clock met.
-    pub(crate) discontinuities: u64,
+    pub discontinuities: u64,
 }
 
 impl Timeline {
     /// The stream's decoding time for a frame of `track` stamped `dts` on a clock of `rate` ticks a second.
-    pub(crate) fn map(&mut self, track: TrackId, dts: Ticks, rate: u32) -> Ticks {
+    pub fn map(&mut self, track: TrackId, dts: Ticks, rate: u32) -> Ticks {
         let source_us = dts.rescale(rate, 1_000_000).0;
         let offset = *self.offset_us.get_or_insert(-source_us);
         let mut at_us = source_us.saturating_add(offset);

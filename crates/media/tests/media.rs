@@ -263,3 +263,23 @@ async fn sound_alone_can_be_started_anywhere() {
     let mut viewer = hub.open(&id()).await.unwrap().subscribe();
     assert_eq!(drain(&mut viewer).0, [9]);
 }
+
+#[tokio::test]
+async fn a_stream_is_awaited_by_those_who_want_each_frame_at_once() {
+    let hub = Hub::new(HubSettings::default());
+    let mut writer = hub.publish(StreamId::new("cam")).unwrap();
+    writer.set_tracks(vec![video(640)]);
+    writer.write(picture(0)).unwrap();
+    let stream = writer.stream().clone();
+    assert!(!stream.is_awaited());
+    let recorder = hub.open(stream.id()).await.unwrap().patient();
+    assert!(!stream.is_awaited() && stream.viewers() == 1);
+    let (viewer, other_recorder) = (hub.open(stream.id()).await.unwrap(), recorder.clone());
+    assert!(stream.is_awaited() && stream.viewers() == 3);
+    drop(recorder);
+    assert!(stream.is_awaited());
+    drop(viewer);
+    assert!(!stream.is_awaited() && stream.viewers() == 1);
+    drop(other_recorder.patient());
+    assert!(!stream.is_awaited() && stream.viewers() == 0);
+}
