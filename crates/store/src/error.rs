@@ -14,6 +14,9 @@ pub enum Error {
     /// The engine did not answer; trying again may help.
     #[error("database is unavailable")]
     Unavailable(#[source] Source),
+    /// There is no room.
+    #[error("no space left")]
+    Full,
     /// What is kept cannot be what was stored, or was stored by a newer release.
     #[error("database is corrupt: {what}")]
     Corrupt {
@@ -60,6 +63,28 @@ impl From<sqlx::migrate::MigrateError> for Error {
             }
             MigrateError::VersionMismatch(version) => Error::corrupt(format!("schema {version} was changed")),
             MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
+            error => Error::Unavailable(error.into()),
+        }
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Error {
+        use std::io::ErrorKind;
+
+        match error.kind() {
+            ErrorKind::NotFound => Error::NotFound,
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::Full,
+            _ => Error::Unavailable(error.into()),
+        }
+    }
+}
+
+impl From<object_store::Error> for Error {
+    fn from(error: object_store::Error) -> Error {
+        match error {
+            object_store::Error::NotFound { .. } => Error::NotFound,
+            object_store::Error::AlreadyExists { .. } => Error::Conflict,
             error => Error::Unavailable(error.into()),
         }
     }

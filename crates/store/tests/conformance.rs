@@ -8,8 +8,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use store::{
-    AccountRow, AppRow, AttemptRow, ChannelFacts, ChannelRow, DeviceFacts, Error, GrantKeyRow, MetaStore, NewDevice,
-    PushKeyRow, RevocationRow, StreamFacts, TokenRow, UnixMillis, VoiceRow,
+    AccountRow, AppRow, AttemptRow, CardRow, CardUse, ChannelFacts, ChannelRow, Condemn, DeviceFacts, Error,
+    GrantKeyRow, MetaStore, NewDevice, PlanRow, PushKeyRow, QuarantineRow, RecorderRow, RevocationRow, SegmentRow,
+    Shelf, Spending, StreamFacts, TokenRow, UnixMillis, VoiceRow,
 };
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -399,7 +400,330 @@ async fn grant_keys_and_revocations(store: MetaStore) {
     assert_eq!(store.revocations(NOW).await.unwrap(), [&later[..], &[elsewhere]].concat());
 }
 
+/// 2026-11-24 00:00 UTC: an hour begins.
+const HOUR: i64 = 1_795_478_400_000;
+
+fn shelf(serial: &str, channel_no: u16) -> Shelf {
+    Shelf { serial: serial.into(), channel_no, storage: 2 }
+}
+
+/// A segment of channel 1 of `serial`, times in seconds after [`HOUR`]; a kilobyte.
+fn segment(serial: &str, from_s: i64, to_s: i64) -> SegmentRow {
+    let at = |s: i64| UnixMillis(HOUR + s * 1000);
+    let sha256 = [from_s as u8; 32];
+    SegmentRow { id: 0, shelf: shelf(serial, 1), starts_at: at(from_s), ends_at: at(to_s), bytes: 1024, sha256 }
+}
+
+const ALL: (UnixMillis, UnixMillis) = (UnixMillis(0), UnixMillis(i64::MAX));
+
+/// Recordings of channel 1 as start, end in seconds after [`HOUR`], and kilobytes.
+async fn runs(store: &MetaStore, serial: &str) -> Vec<(i64, i64, u64)> {
+    let rows = store.recordings(&shelf(serial, 1), ALL.0, ALL.1).await.unwrap();
+    let s = |at: UnixMillis| (at.0 - HOUR) / 1000;
+    rows.iter().map(|row| (s(row.starts_at), s(row.ends_at), row.bytes / 1024)).collect()
+}
+
+async fn starts(store: &MetaStore, serial: &str, from_s: i64, to_s: i64) -> Vec<i64> {
+    let (from, to) = (UnixMillis(HOUR + from_s * 1000), UnixMillis(HOUR + to_s * 1000));
+    let rows = store.segments(&shelf(serial, 1), from, to, 100).await.unwrap();
+    rows.iter().map(|row| (row.starts_at.0 - HOUR) / 1000).collect()
+}
+
+async fn segments_make_recordings(store: MetaStore) {
+    assert_eq!(store.newest_recording().await.unwrap(), None);
+    let inserted = async |segments: &[SegmentRow]| store.insert_segments(segments, 1).await.unwrap();
+    assert_eq!(inserted(&[segment("A", 3480, 3540), segment("A", 3540, 3605)]).await, [true, true]);
+    // The hour cuts; a hole cuts; two seconds do not.
+    assert_eq!(
+        inserted(&[segment("A", 3605, 3660), segment("A", 3662, 3720), segment("A", 3730, 3790)]).await,
+        [true; 3]
+    );
+    let expected = [(3480, 3605, 2), (3605, 3720, 2), (3730, 3790, 1)];
+    assert_eq!(runs(&store, "A").await, expected);
+    // Listed again, also beside a new one: nothing twice.
+    assert_eq!(
+        inserted(&[segment("A", 3540, 3605), segment("B", 0, 60), segment("A", 3730, 3790)]).await,
+        [false, true, false]
+    );
+    assert_eq!(runs(&store, "A").await, expected);
+    assert_eq!(runs(&store, "B").await, [(0, 60, 1)]);
+    // A clock that was set back makes recordings that overlap; what goes on goes on with its own.
+    assert_eq!(inserted(&[segment("A", 3500, 3510), segment("A", 3510, 3520)]).await, [true, true]);
+    assert_eq!(runs(&store, "A").await[..2], [(3480, 3605, 2), (3500, 3520, 2)]);
+    // Another kind is another recording.
+    assert_eq!(store.insert_segments(&[segment("B", 60, 120)], 2).await.unwrap(), [true]);
+    assert_eq!(runs(&store, "B").await, [(0, 60, 1), (60, 120, 1)]);
+
+    // What touches the range, its ends left out.
+    for (from, to, expected) in [
+        (3605, 3662, &[3605][..]),
+        (3604, 3663, &[3540, 3605, 3662]),
+        (3515, 3516, &[3480, 3510]),
+        (3720, 3730, &[]),
+        (3700, 9999, &[3662, 3730]),
+    ] {
+        assert_eq!(starts(&store, "A", from, to).await, expected, "{from} to {to}");
+    }
+    assert_eq!(store.segments(&shelf("A", 1), ALL.0, ALL.1, 2).await.unwrap().len(), 2);
+    assert_eq!(store.segments(&shelf("A", 2), ALL.0, ALL.1, 9).await.unwrap(), []);
+    let found = &store.segments(&shelf("B", 1), ALL.0, ALL.1, 9).await.unwrap()[0];
+    assert_eq!(SegmentRow { id: 0, ..found.clone() }, segment("B", 0, 60));
+    assert_eq!(store.shelves().await.unwrap(), [shelf("A", 1), shelf("B", 1)]);
+    assert_eq!(store.newest_recording().await.unwrap(), Some(segment("A", 3730, 0).starts_at));
+    assert_eq!(store.recorded_bytes("A", 2).await.unwrap(), 7 * 1024);
+    assert_eq!((store.recorded_bytes("A", 1).await.unwrap(), store.recorded_bytes("C", 2).await.unwrap()), (0, 0));
+
+    let everything = store.segments_after(0, 100).await.unwrap();
+    assert_eq!(everything.len(), 9);
+    assert_eq!(store.segments_after(everything[6].id, 100).await.unwrap(), everything[7..]);
+    assert!(store.knows_segment(&shelf("A", 1), segment("A", 3605, 0).starts_at).await.unwrap());
+    assert!(!store.knows_segment(&shelf("A", 1), segment("A", 3606, 0).starts_at).await.unwrap());
+}
+
+async fn segments_leave_by_the_garbage(store: MetaStore) {
+    let minutes = |serial: &str, hour: i64| -> Vec<SegmentRow> {
+        (0..3).map(|n| segment(serial, hour * 3600 + n * 60, hour * 3600 + n * 60 + 60)).collect()
+    };
+    for (serial, hour) in [("A", 0), ("A", 1), ("A", 2), ("B", 0)] {
+        store.insert_segments(&minutes(serial, hour), 1).await.unwrap();
+    }
+    let of_a = store.recordings(&shelf("A", 1), ALL.0, ALL.1).await.unwrap();
+    store.set_recording_locked(of_a[0].id, true).await.unwrap();
+    assert!(store.recording(of_a[0].id).await.unwrap().unwrap().locked);
+    assert!(matches!(store.set_recording_locked(999, true).await, Err(Error::NotFound)));
+    assert!(matches!(store.set_recording_locked(u64::MAX, true).await, Err(Error::NotFound)));
+    assert_eq!(store.recording(u64::MAX).await.unwrap(), None);
+
+    let taken = async |of, ended_by_s: i64, bytes| {
+        let what = Condemn { of, ended_by: UnixMillis(HOUR + ended_by_s * 1000), bytes };
+        let taken = store.condemn(what).await.unwrap();
+        taken.iter().map(|s| (s.shelf.serial.clone(), (s.starts_at.0 - HOUR) / 1000)).collect::<Vec<_>>()
+    };
+    let a = |s: i64| ("A".to_owned(), s);
+    assert_eq!(taken(Some(("A", 1, 2)), 3719, u64::MAX).await, [a(3600)]);
+    assert_eq!(runs(&store, "A").await, [(0, 180, 3), (3660, 3780, 2), (7200, 7380, 3)]);
+    assert_eq!(taken(Some(("A", 0, 2)), 9999, 1025).await, [a(3660), a(3720)], "until there is that much");
+    assert_eq!(runs(&store, "A").await, [(0, 180, 3), (7200, 7380, 3)]);
+    for nothing in [("A", 2, 2), ("A", 1, 1), ("C", 0, 2)] {
+        assert_eq!(taken(Some(nothing), 9999, u64::MAX).await, []);
+    }
+    assert_eq!(taken(None, 9999, 0).await, []);
+    let everybodys = taken(None, 7259, u64::MAX).await;
+    assert_eq!(everybodys, [("B".into(), 0), ("B".into(), 60), ("B".into(), 120)], "the lock holds");
+    assert_eq!(taken(None, 9999, u64::MAX).await, [a(7200), a(7260), a(7320)]);
+    assert_eq!(taken(None, 9999, u64::MAX).await, []);
+    assert_eq!(runs(&store, "A").await, [(0, 180, 3)]);
+    assert_eq!(store.recording(of_a[1].id).await.unwrap(), None);
+
+    let garbage = store.garbage(100).await.unwrap();
+    assert_eq!(garbage.len(), 9);
+    assert!(store.knows_segment(&garbage[0].0, garbage[0].1).await.unwrap());
+    assert_eq!(store.garbage(2).await.unwrap().len(), 2);
+    store.delete_garbage(&garbage[1..]).await.unwrap();
+    assert_eq!(store.garbage(100).await.unwrap(), garbage[..1]);
+}
+
+async fn segments_leave_by_the_quarantine(store: MetaStore) {
+    store.insert_segments(&[segment("A", 0, 60), segment("A", 60, 120), segment("A", 120, 180)], 1).await.unwrap();
+    let listed = store.segments_after(0, 9).await.unwrap();
+    let row = |n: usize| QuarantineRow { segment: listed[n].clone(), cause: "changed".into(), found_at: NOW };
+    assert!(store.quarantine(&row(1)).await.unwrap());
+    assert!(!store.quarantine(&row(1)).await.unwrap(), "once");
+    assert_eq!(runs(&store, "A").await, [(0, 60, 1), (120, 180, 1)], "no recording spans a hole");
+    assert_eq!(starts(&store, "A", 0, 999).await, [0, 120]);
+    assert!(store.quarantine(&row(2)).await.unwrap());
+    assert_eq!(runs(&store, "A").await, [(0, 60, 1)]);
+    assert!(store.quarantine(&row(0)).await.unwrap());
+    assert_eq!(runs(&store, "A").await, []);
+    let expected: Vec<QuarantineRow> =
+        (0..3).map(|n| QuarantineRow { segment: SegmentRow { id: 0, ..listed[n].clone() }, ..row(n) }).collect();
+    assert_eq!(store.quarantined().await.unwrap(), expected);
+    assert!(store.knows_segment(&shelf("A", 1), listed[0].starts_at).await.unwrap());
+}
+
+async fn recorders(store: MetaStore) {
+    store.insert_device(&device("A")).await.unwrap();
+    assert_eq!(store.retention_days("A", 1, NOW).await.unwrap(), None);
+    let plan = |retention_days, starts: i64, ends: i64| PlanRow {
+        id: 0,
+        account_id: None,
+        serial: "A".into(),
+        channel_no: 1,
+        retention_days,
+        enabled: false,
+        starts_at: at(starts),
+        expires_at: at(ends),
+    };
+    let plans = vec![plan(7, -20, -10), plan(30, -10, -5), plan(90, 10, 20)];
+    assert!(store.change_plans("A", 1, None, None, |_| Some(plans)).await.unwrap());
+    for (when, days) in [(-21, None), (-15, Some(7)), (-6, Some(30)), (9, Some(30)), (10, Some(90)), (99, Some(90))] {
+        assert_eq!(store.retention_days("A", 1, at(when)).await.unwrap(), days, "{when}");
+    }
+    assert_eq!(store.retention_days("A", 2, NOW).await.unwrap(), None);
+    let row = |serial: &str, enabled| RecorderRow { serial: serial.into(), enabled, bytes_max: 1 << 40, days_max: 7 };
+    assert_eq!(store.recorders().await.unwrap(), []);
+    store.set_recorder(&row("A", false)).await.unwrap();
+    store.set_recorder(&row("A", true)).await.unwrap();
+    assert!(matches!(store.set_recorder(&row("B", true)).await, Err(Error::Conflict)));
+    assert_eq!(store.recorders().await.unwrap(), [row("A", true)]);
+    store.delete_device("A", &[], NOW).await.unwrap();
+    assert_eq!(store.recorders().await.unwrap(), []);
+}
+
 /// Writers and readers at once: nobody fails, nothing is lost.
+fn plan(account: Option<&str>, from: i64, to: i64, retention_days: u32) -> PlanRow {
+    PlanRow {
+        id: 0,
+        account_id: account.map(str::to_owned),
+        serial: "D1".into(),
+        channel_no: 1,
+        retention_days,
+        enabled: true,
+        starts_at: at(from),
+        expires_at: at(to),
+    }
+}
+
+/// Adds a plan as it is.
+async fn add_plan(store: &MetaStore, plan: PlanRow) {
+    let account = plan.account_id.clone();
+    let add = |mut plans: Vec<PlanRow>| {
+        plans.push(plan);
+        Some(plans)
+    };
+    assert!(store.change_plans("D1", 1, account.as_deref(), None, add).await.unwrap());
+}
+
+async fn plans(store: MetaStore) {
+    let store = with_accounts(store).await;
+    store.insert_device(&device("D1")).await.unwrap();
+    store.bind_device("D1", ANNA, NOW).await.unwrap();
+    let active = async |now| {
+        let plans = store.active_plans(at(now)).await.unwrap();
+        plans.iter().map(|plan| (plan.serial.clone(), plan.channel_no, plan.retention_days)).collect::<Vec<_>>()
+    };
+    assert_eq!(store.retention_days("D1", 1, NOW).await.unwrap(), None);
+    add_plan(&store, plan(Some(ANNA), 10, 20, 7)).await;
+    add_plan(&store, plan(Some(BERT), 10, 20, 365)).await;
+    assert_eq!(active(9).await, []);
+    assert_eq!(active(10).await, [("D1".into(), 1, 7)]);
+    assert_eq!(active(19).await, [("D1".into(), 1, 7)]);
+    assert_eq!(active(20).await, []);
+    // Nobody's counts for everybody; of two that run, the one that keeps longer.
+    add_plan(&store, plan(None, 15, 20, 30)).await;
+    assert_eq!(active(15).await, [("D1".into(), 1, 30)]);
+
+    let rows = store.plans("D1", 1, Some(ANNA)).await.unwrap();
+    assert_eq!(rows.iter().map(|plan| plan.retention_days).collect::<Vec<_>>(), [7, 30]);
+    assert!(rows.iter().all(|plan| plan.id > 0));
+    assert_eq!(store.plans("D1", 2, Some(ANNA)).await.unwrap(), []);
+    assert_eq!(store.plans("D1", 1, None).await.unwrap().len(), 1);
+
+    // One is changed, one goes, one comes, and those of others stay.
+    let change = |mut plans: Vec<PlanRow>| {
+        plans.remove(1);
+        plans[0].expires_at = at(12);
+        plans.push(plan(Some(ANNA), 12, 30, 3));
+        Some(plans)
+    };
+    assert!(store.change_plans("D1", 1, Some(ANNA), None, change).await.unwrap());
+    let kept: Vec<_> = store.plans("D1", 1, Some(ANNA)).await.unwrap();
+    assert_eq!(kept[0], PlanRow { expires_at: at(12), ..rows[0].clone() });
+    assert_eq!(kept[1], PlanRow { id: kept[1].id, ..plan(Some(ANNA), 12, 30, 3) });
+    assert_eq!(store.plans("D1", 1, Some(BERT)).await.unwrap().len(), 1);
+    assert!(!store.change_plans("D1", 1, Some(ANNA), None, |_| None).await.unwrap());
+    assert_eq!(store.plans("D1", 1, Some(ANNA)).await.unwrap(), kept);
+
+    // A plan rests while it is paused, and while the device is not its account's.
+    let pause = |mut plans: Vec<PlanRow>| {
+        plans[1].enabled = false;
+        Some(plans)
+    };
+    store.change_plans("D1", 1, Some(ANNA), None, pause).await.unwrap();
+    assert_eq!(active(15).await, []);
+    store.unbind_device("D1", ANNA, &[]).await.unwrap();
+    assert_eq!(active(11).await, []);
+    store.bind_device("D1", BERT, at(1)).await.unwrap();
+    assert_eq!(active(11).await, [("D1".into(), 1, 365)]);
+
+    // Footage of every plan is kept as long as that promised, and no longer once the last is over.
+    let day = 86_400_000;
+    assert_eq!(store.retention_days("D1", 1, at(15)).await.unwrap(), Some(365));
+    assert_eq!(store.retention_days("D1", 1, at(20 + 364 * day)).await.unwrap(), Some(365));
+    assert_eq!(store.retention_days("D1", 1, at(20 + 366 * day)).await.unwrap(), Some(3), "the last to end");
+    assert_eq!(store.retention_days("D1", 1, at(9)).await.unwrap(), None, "none has begun");
+
+    store.delete_device("D1", &[], NOW).await.unwrap();
+    assert_eq!(store.plans("D1", 1, Some(BERT)).await.unwrap(), []);
+    let nowhere = store.change_plans("D1", 1, None, None, |_| Some(vec![plan(None, 0, 1, 1)])).await;
+    assert!(matches!(nowhere, Err(Error::Conflict)));
+}
+
+async fn owners(store: MetaStore) {
+    let store = with_accounts(store).await;
+    store.insert_device(&device("D1")).await.unwrap();
+    let since = async |account: &str, now| {
+        assert!(store.bind_device("D1", account, at(now)).await.unwrap());
+        let row = store.device("D1").await.unwrap().unwrap();
+        assert_eq!(row.bound_at, Some(at(now)));
+        store.unbind_device("D1", account, &[]).await.unwrap();
+        row.owner_since
+    };
+    assert_eq!(since(ANNA, 10).await, at(10));
+    assert_eq!(since(ANNA, 20).await, at(10), "nobody else had it");
+    assert_eq!(since(BERT, 30).await, at(30));
+    assert_eq!(since(ANNA, 40).await, at(40), "somebody else had it");
+}
+
+fn card(n: u8, batch: &str) -> CardRow {
+    CardRow {
+        hash: vec![n; 32],
+        batch: batch.into(),
+        days: 30,
+        retention_days: 7,
+        bundled_with: (n == 2).then(|| "D1".into()),
+        enabled: true,
+        created_at: NOW,
+        expires_at: at(1000),
+        used: None,
+    }
+}
+
+async fn cards(store: MetaStore) {
+    let store = with_accounts(store).await;
+    store.insert_device(&device("D1")).await.unwrap();
+    store.insert_cards(&[card(1, "a"), card(2, "a"), card(3, "b")]).await.unwrap();
+    let again = store.insert_cards(&[card(4, "c"), card(1, "c")]).await;
+    assert!(matches!(again, Err(Error::Conflict)), "all or none");
+    assert_eq!(store.cards(None).await.unwrap(), [card(1, "a"), card(2, "a"), card(3, "b")]);
+    assert_eq!(store.cards(Some("a")).await.unwrap(), [card(1, "a"), card(2, "a")]);
+    assert_eq!(store.cards(Some("c")).await.unwrap(), []);
+    assert_eq!(store.card(&[2; 32]).await.unwrap(), Some(card(2, "a")));
+    assert_eq!(store.card(&[9; 32]).await.unwrap(), None);
+
+    // Spent with the plan it makes, or not at all.
+    let spend = async |n: u8, made: Option<PlanRow>| {
+        let spending = Spending { hash: &[n; 32], account_id: ANNA, at: at(5) };
+        store.change_plans("D1", 1, Some(ANNA), Some(&spending), |_| made.map(|plan| vec![plan])).await
+    };
+    assert!(!spend(1, None).await.unwrap());
+    assert_eq!(store.card(&[1; 32]).await.unwrap(), Some(card(1, "a")));
+    assert!(spend(1, Some(plan(Some(ANNA), 5, 10, 7))).await.unwrap());
+    let used = CardUse { at: at(5), account_id: ANNA.into(), serial: "D1".into(), channel_no: 1 };
+    assert_eq!(store.card(&[1; 32]).await.unwrap().unwrap().used, Some(used));
+    for n in [1, 9] {
+        let refused = spend(n, Some(plan(Some(ANNA), 10, 20, 7))).await;
+        assert!(matches!(refused, Err(Error::Conflict)), "card {n}");
+    }
+    assert_eq!(store.plans("D1", 1, Some(ANNA)).await.unwrap().len(), 1);
+
+    store.set_cards_enabled("a", false).await.unwrap();
+    assert!(!store.card(&[2; 32]).await.unwrap().unwrap().enabled);
+    assert!(store.card(&[3; 32]).await.unwrap().unwrap().enabled);
+    assert!(matches!(spend(2, Some(plan(Some(ANNA), 10, 20, 7))).await, Err(Error::Conflict)), "kept from being used");
+    assert!(matches!(store.set_cards_enabled("c", false).await, Err(Error::NotFound)));
+}
+
 async fn many_at_once(store: MetaStore) {
     let store = with_accounts(store).await;
     let mut tasks = JoinSet::new();
@@ -451,6 +775,13 @@ conformance!(
     voices,
     channels_and_push_keys,
     grant_keys_and_revocations,
+    segments_make_recordings,
+    segments_leave_by_the_garbage,
+    segments_leave_by_the_quarantine,
+    recorders,
+    plans,
+    owners,
+    cards,
     many_at_once,
 );
 

@@ -61,6 +61,8 @@ pub struct DeviceRow {
     pub account_id: Option<String>,
     /// Since when.
     pub bound_at: Option<UnixMillis>,
+    /// Since when nobody else had it, freed in between or not.
+    pub owner_since: UnixMillis,
     /// Whether its media needs the stream password.
     pub encrypted: bool,
     /// Stream password, encrypted; without one it is the verification code.
@@ -84,6 +86,7 @@ fn device(row: AnyRow) -> Result<DeviceRow, Error> {
         attached_at: row.time("attached_at")?,
         account_id: row.text_opt("account_id")?,
         bound_at: row.int_opt("bound_at")?.map(UnixMillis),
+        owner_since: row.time("owner_since")?,
         encrypted: row.flag("encrypted")?,
         password_sealed: row.blob_opt("password_sealed")?,
         defence: row.number("defence")?,
@@ -221,12 +224,16 @@ impl MetaStore {
     /// # Errors
     /// [`Error::Conflict`] if the account does not exist.
     pub async fn bind_device(&self, serial: &str, account_id: &str, now: UnixMillis) -> Result<bool, Error> {
-        let bound = query("UPDATE device SET account_id = $2, bound_at = $3 WHERE serial = $1 AND account_id IS NULL")
-            .bind(serial)
-            .bind(account_id)
-            .bind(now.0)
-            .execute(&self.writer)
-            .await?;
+        let bound = query(
+            "UPDATE device SET account_id = $2, bound_at = $3, last_account_id = $2, \
+             owner_since = CASE WHEN last_account_id = $2 THEN owner_since ELSE $3 END \
+             WHERE serial = $1 AND account_id IS NULL",
+        )
+        .bind(serial)
+        .bind(account_id)
+        .bind(now.0)
+        .execute(&self.writer)
+        .await?;
         Ok(bound.rows_affected() == 1)
     }
 

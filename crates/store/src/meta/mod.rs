@@ -9,15 +9,23 @@
 //! | `channel.rs` | channel, push_key |
 //! | `grant.rs` | grant_key, revocation |
 //! | `voice.rs` | voice |
+//! | `plan.rs` | plan |
+//! | `card.rs` | card |
+//! | `entry.rs` | entry |
+//! | `recording.rs` | recording, segment, garbage, quarantine, recorder |
 //!
 //! Invariants: a statement is the same text on every engine (`$1` parameters, `ON CONFLICT`,
 //! `RETURNING`); whoever writes goes through `writer`; a method that returns has committed.
 
 mod account;
 mod attempt;
+mod card;
 mod channel;
 mod device;
+mod entry;
 mod grant;
+mod plan;
+mod recording;
 mod token;
 mod voice;
 
@@ -33,9 +41,13 @@ use crate::{Error, UnixMillis};
 
 pub use account::{AccountRow, AppRow};
 pub use attempt::AttemptRow;
+pub use card::{CardRow, CardUse, Spending};
 pub use channel::{ChannelRow, PushKeyRow};
 pub use device::{DeviceRow, NewDevice};
+pub use entry::{EntryRow, NewEntry};
 pub use grant::{GrantKeyRow, RevocationRow};
+pub use plan::PlanRow;
+pub use recording::{Condemn, QuarantineRow, RECORDING_JOIN, RecorderRow, RecordingRow, SegmentRow, Shelf};
 pub use token::TokenRow;
 pub use voice::VoiceRow;
 

@@ -63,7 +63,7 @@ impl MetaStore {
         .transpose()
     }
 
-    /// Forgets tokens and revocations that ended before `now`, and guesses none of which was made nor
+    /// Forgets tokens, entries and revocations that ended before `now`, and guesses none of which was made nor
     /// locked after `quiet_since`; answers how many rows went.
     ///
     /// # Errors
@@ -72,6 +72,7 @@ impl MetaStore {
         let mut gone = 0;
         for (statement, before) in [
             ("DELETE FROM token WHERE expires_at < $1", now),
+            ("DELETE FROM entry WHERE expires_at < $1", now),
             ("DELETE FROM revocation WHERE expires_at < $1", now),
             ("DELETE FROM attempt WHERE locked_until < $1 AND window_start < $1", quiet_since),
         ] {
