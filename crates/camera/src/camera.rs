@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use av::{CodecParameters, Pcm, Track, TrackId};
+use proto::onvif::replay as replay_service;
 use proto::rtsp::server::{Auth, ServerSettings};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, info, info_span};
+use tracing::{Instrument, info, info_span, warn};
 
 use crate::channel::Channel;
 use crate::clock::Clock;
@@ -23,14 +24,13 @@ use crate::live::VideoSource;
 use crate::login::{self, Login};
 use crate::ptz::Status;
 use crate::replay::Clip;
+use crate::sdcard::{self, Card};
 use crate::sound::SoundEncoder;
 use crate::stats::{Counters, Stats};
-use crate::{Error, discovery, http, isapi, live, replay, rtsp, speaker};
+use crate::{Error, discovery, http, isapi, live, onvif, replay, rtsp, speaker};
 
 /// Ticks a second of video timestamps (RFC 6184 §8.2.1).
 const VIDEO_CLOCK: u32 = 90_000;
-/// A viewer over UDP that sends no report for this long is gone.
-const SESSION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A camera that is on. Dropping it switches it off without waiting.
 pub struct Camera {
@@ -39,6 +39,7 @@ pub struct Camera {
     rtsp: SocketAddr,
     counters: Arc<Counters>,
     channels: Vec<Arc<Channel>>,
+    card: Option<Arc<Card>>,
     faults: Faults,
     cancel: CancellationToken,
     tasks: JoinSet<()>,
@@ -89,7 +90,16 @@ impl Camera {
         let rtsp_listener = listen(config.listen, config.rtsp_port).await?;
         let discovery = config.discovery.then(|| discovery::listen(config.listen)).transpose()?;
         let local = |listener: &TcpListener| listener.local_addr().expect("a bound socket has an address");
-        let clock = Clock::start();
+        let card = match config.card.clone() {
+            None => None,
+            Some(mut card) => {
+                // The street in a sample would not be what the file shows.
+                card.samples &= clip.is_none();
+                let channels = config.channels;
+                Some(Arc::new(live::blocking(move || Card::insert(card, channels)).await?))
+            }
+        };
+        let clock = Clock::start(config.clock_ahead_s);
         let counters: Arc<Counters> = Arc::default();
         let faults = Faults::default();
         let streams = match &clip {
@@ -107,24 +117,27 @@ impl Camera {
             rtsp: local(&rtsp_listener),
             counters: counters.clone(),
             channels: channels.clone(),
+            card: card.clone(),
             faults: faults.clone(),
             cancel: CancellationToken::new(),
             tasks: JoinSet::new(),
             config: config.clone(),
         };
-        let login = Login::new(&config, faults.clone());
+        let login = Login::new(&config, clock, faults.clone());
         let password = Box::new(move |user: &str| login.password(user));
         let settings = ServerSettings {
             name: concat!("fluorite-camera/", env!("CARGO_PKG_VERSION")).into(),
             auth: Some(Auth { verifier: login::verifier(), password }),
-            session_timeout: SESSION_TIMEOUT,
-            features: vec![rtsp::BACK_CHANNEL.to_owned()],
+            session_timeout: rtsp::SESSION_TIMEOUT,
+            features: [rtsp::BACK_CHANNEL, replay_service::FEATURE].map(str::to_owned).into(),
         };
         let shared = rtsp::Shared {
             listen: config.listen,
             name: config.name.clone(),
             channels: channels.clone(),
             settings: Arc::new(settings),
+            card: card.clone(),
+            replays: Arc::new(Semaphore::new(config.replays_max)),
             clock,
             faults: faults.clone(),
             counters: counters.clone(),
@@ -133,10 +146,13 @@ impl Camera {
         let site = Site {
             config: config.clone(),
             channels,
-            login: Login::new(&config, faults.clone()),
+            login: Login::new(&config, clock, faults.clone()),
+            clock,
             faults,
             http_port: camera.http.port(),
             rtsp_port: camera.rtsp.port(),
+            card: card.clone(),
+            searches: onvif::Searches::default(),
             talks: isapi::Sessions::default(),
             counters,
         };
@@ -144,6 +160,7 @@ impl Camera {
             Some(clip) => camera.replay(clip, clock),
             None => camera.draw(clock),
         }
+        camera.record();
         let (http, cancel) = (camera.http, camera.cancel.clone());
         camera.spawn(rtsp::serve(rtsp_listener, Arc::new(shared), cancel.clone()));
         camera.spawn(http::serve(http_listener, Arc::new(site), cancel.clone()));
@@ -172,6 +189,22 @@ impl Camera {
         self.tasks.spawn_blocking(first.prepare());
         if let Some(feed) = first.stream(Quality::Main).sound.clone() {
             self.spawn(live::run_sound(feed, self.config.sound, clock, self.cancel.clone()));
+        }
+    }
+
+    /// Records on the card, if there is one, and puts on it what a new one holds.
+    fn record(&mut self) {
+        let Some(card) = self.card.clone() else { return };
+        for channel in self.channels.clone() {
+            self.spawn(sdcard::record(card.clone(), channel, self.cancel.clone()));
+        }
+        if !card.is_ready() {
+            let (channels, cancel) = (self.channels.clone(), self.cancel.clone());
+            self.tasks.spawn_blocking(move || {
+                if let Err(error) = sdcard::make_samples(&card, &channels, &cancel) {
+                    warn!(%error, "a new card has no samples");
+                }
+            });
         }
     }
 
@@ -217,6 +250,11 @@ impl Camera {
     pub fn heard(&self, channel: u16) -> Pcm {
         let none = || Pcm { sample_rate: speaker::SAMPLE_RATE, samples: Vec::new() };
         self.channel(channel).map_or_else(none, |channel| channel.speaker().heard())
+    }
+
+    /// The SD card in its slot.
+    pub fn card(&self) -> Option<&Card> {
+        self.card.as_deref()
     }
 
     /// The switch for its faults.

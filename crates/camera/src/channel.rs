@@ -10,8 +10,8 @@ use av::still;
 use bytes::Bytes;
 
 use crate::Error;
-use crate::clock::{self, Clock};
-use crate::config::{Config, Quality, VideoConfig};
+use crate::clock::Clock;
+use crate::config::{Config, Quality, SoundConfig, VideoConfig};
 use crate::feed::Stream;
 use crate::lens::Lens;
 use crate::live::blocking;
@@ -127,6 +127,16 @@ impl Channel {
     /// How pictures of a stream are made.
     pub fn video(&self, quality: Quality) -> VideoConfig {
         self.config.video(quality)
+    }
+
+    /// Codec of the sound.
+    pub(crate) fn sound(&self) -> SoundConfig {
+        self.config.sound
+    }
+
+    /// Local time minus UTC.
+    pub(crate) fn utc_offset_minutes(&self) -> i16 {
+        self.config.utc_offset_minutes
     }
 
     fn settings(&self) -> MutexGuard<'_, Settings> {
@@ -258,10 +268,10 @@ impl Channel {
             .await;
         }
         let mut viewfinder = self.viewfinder(Quality::Main);
-        let elapsed = self.clock.elapsed();
+        let (elapsed, wall) = (self.clock.elapsed(), self.clock.wall());
         let sight = self.sight(elapsed);
         blocking(move || {
-            let Picture { width, height, y, u, v } = viewfinder.draw(elapsed, clock::wall(), &sight);
+            let Picture { width, height, y, u, v } = viewfinder.draw(elapsed, wall, &sight);
             Ok(still::jpeg_of_i420(*width, *height, [y, u, v])?)
         })
         .await

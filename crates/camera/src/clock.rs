@@ -1,4 +1,4 @@
-//! The camera's time: one origin for pictures, sound and motion.
+//! The camera's time: one origin for pictures, sound and motion, and a wall clock that may be wrong.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,16 +6,18 @@ use av::{Ticks, UnixMicros};
 use proto::onvif::schema::{Date, DateTime, Time};
 use tokio::time::Instant;
 
-/// Time since the camera was started.
+/// Time since the camera was started, and what its wall clock shows.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     origin: Instant,
+    /// How far the wall clock is ahead of the machine's, microseconds.
+    ahead_us: i64,
 }
 
 impl Clock {
-    /// Starts at zero.
-    pub fn start() -> Clock {
-        Clock { origin: Instant::now() }
+    /// Starts at zero, with a wall clock that is `ahead_s` seconds ahead.
+    pub fn start(ahead_s: i64) -> Clock {
+        Clock { origin: Instant::now(), ahead_us: ahead_s.saturating_mul(1_000_000) }
     }
 
     /// Time since the start.
@@ -27,13 +29,18 @@ impl Clock {
     pub fn instant(&self, elapsed: Duration) -> Instant {
         self.origin + elapsed
     }
-}
 
-/// The wall clock.
-pub fn wall() -> UnixMicros {
-    // A clock before 1970 is as good as one at 1970.
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixMicros(since.as_micros() as i64)
+    /// The wall clock now.
+    pub fn wall(&self) -> UnixMicros {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // A clock before 1970 is as good as one at 1970.
+        UnixMicros((since.as_micros() as i64).saturating_add(self.ahead_us).max(0))
+    }
+
+    /// What the wall clock showed, or will show, at a point of the camera's time.
+    pub fn wall_at(&self, elapsed: Duration) -> UnixMicros {
+        UnixMicros(self.wall().0 + elapsed.as_micros() as i64 - self.elapsed().as_micros() as i64)
+    }
 }
 
 /// A point of the camera's time on a clock of `rate` ticks a second, rounded down.
@@ -54,6 +61,16 @@ pub fn date_line(wall: UnixMicros, utc_offset_minutes: i16) -> String {
         }
     };
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{:03}{zone}", millis.rem_euclid(1000))
+}
+
+/// Whole seconds as ISO 8601 has them, with the zone: `2026-11-23T20:41:07+08:00`.
+pub fn iso_local(wall: UnixMicros, utc_offset_minutes: i16) -> String {
+    let seconds = wall.0.div_euclid(1_000_000) + i64::from(utc_offset_minutes) * 60;
+    let DateTime { date: Date { year, month, day }, time: Time { hour, minute, second } } =
+        DateTime::from_unix(seconds);
+    let (sign, offset) = (if utc_offset_minutes < 0 { '-' } else { '+' }, utc_offset_minutes.abs());
+    let zone = format!("{sign}{:02}:{:02}", offset / 60, offset % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{zone}")
 }
 
 /// Local time of day.
@@ -78,6 +95,8 @@ mod tests {
         ] {
             assert_eq!(date_line(UnixMicros(seconds * 1_000_000), offset), expected);
         }
+        assert_eq!(iso_local(UnixMicros(1_795_466_467_900_000), -210), "2026-11-23T17:11:07-03:30");
+        assert_eq!(iso_local(UnixMicros(0), 0), "1970-01-01T00:00:00+00:00");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::Error;
+use crate::sdcard::{self, CardConfig};
 
 /// One of the two streams of a camera.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -122,10 +123,16 @@ pub struct Config {
     /// Writes what the speaker hears into this WAV file, begun anew; the speakers of further channels
     /// add their number to its name: `heard.wav`, `heard-2.wav`.
     pub speaker: Option<PathBuf>,
+    /// The SD card in its slot, if there is one.
+    pub card: Option<CardConfig>,
+    /// Most sessions at a time that play what is on the card; more are refused.
+    pub replays_max: usize,
     /// What the street looks like; every channel sees another.
     pub scene_seed: u64,
     /// Local time minus UTC, for the date in the picture.
     pub utc_offset_minutes: i16,
+    /// How far its wall clock is ahead of the machine's, seconds: 0 if it is right, negative if it is slow.
+    pub clock_ahead_s: i64,
     /// Most RTSP connections at a time; more are closed at once.
     pub connections_max: usize,
 }
@@ -147,8 +154,11 @@ impl Default for Config {
             sub: VideoConfig::SUB,
             replay: None,
             speaker: None,
+            card: None,
+            replays_max: 8,
             scene_seed: 0,
             utc_offset_minutes: 0,
+            clock_ahead_s: 0,
             connections_max: 64,
         }
     }
@@ -188,6 +198,12 @@ impl Config {
         }
         if !(-24 * 60..=24 * 60).contains(&self.utc_offset_minutes) {
             return Err(Error::Config("an offset from UTC is at most 24 h"));
+        }
+        if self.clock_ahead_s.unsigned_abs() > 10 * 365 * 86_400 {
+            return Err(Error::Config("a clock is at most ten years wrong"));
+        }
+        if self.card.as_ref().is_some_and(|card| card.bytes_max < sdcard::BYTES_MIN) {
+            return Err(Error::Config("a card holds 1 MiB at least"));
         }
         self.main.check()?;
         self.sub.check()

@@ -24,10 +24,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::channel::Channel;
+use crate::clock::Clock;
 use crate::config::{Config, Quality};
 use crate::faults::{Fault, Faults};
 use crate::login::Login;
 use crate::onvif::{self, Call};
+use crate::sdcard::Card;
 use crate::stats::Counters;
 use crate::{isapi, token};
 
@@ -50,12 +52,18 @@ pub struct Site {
     pub channels: Vec<Arc<Channel>>,
     /// Who may come in.
     pub login: Login,
+    /// What time it is.
+    pub clock: Clock,
     /// How it fails.
     pub faults: Faults,
     /// Port of HTTP.
     pub http_port: u16,
     /// Port of RTSP.
     pub rtsp_port: u16,
+    /// What it recorded.
+    pub card: Option<Arc<Card>>,
+    /// Searches by ONVIF.
+    pub searches: onvif::Searches,
     /// Speakers opened by ISAPI.
     pub talks: isapi::Sessions,
     /// Numbers.

@@ -44,6 +44,7 @@ pub mod ptz;
 mod replay;
 mod rtsp;
 pub mod scene;
+mod sdcard;
 pub mod sound;
 mod speaker;
 mod stats;
@@ -55,6 +56,7 @@ pub use channel::{Channel, Mask, Preset, PresetError};
 pub use config::{Config, Quality, SoundConfig, VideoConfig};
 pub use faults::{Fault, Faults};
 pub use lens::Lens;
+pub use sdcard::{Card, CardConfig, Clip};
 pub use speaker::{Speaker, Talk};
 pub use stats::Stats;
 pub use viewfinder::{Area, Flip};
@@ -79,6 +81,15 @@ pub enum Error {
     Listen {
         /// Where.
         address: std::net::SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The card cannot be read or written.
+    #[error("card {path}")]
+    Card {
+        /// Its folder.
+        path: String,
         /// Why.
         #[source]
         source: std::io::Error,

@@ -61,7 +61,7 @@ impl VideoSource {
         while feed.is_watched() {
             let at = time_of(tick);
             sleep_until(clock.instant(at)).await;
-            let (wall, sight) = (clock::wall(), channel.sight(at));
+            let (wall, sight) = (clock.wall_at(at), channel.sight(at));
             let key = feed.take_key_request();
             let counter = next.fetch_add(1, Ordering::Relaxed);
             let (back, unit) = blocking(move || {
@@ -112,8 +112,8 @@ async fn run_sound_once(feed: &Feed, config: SoundConfig, clock: Clock) -> Resul
         // A frame is ready when its last sample is heard.
         sleep_until(clock.instant(time_of(start + length))).await;
         if let Some((time, data)) = encoder.encode(start)? {
-            let (dts, wall) = (av::Ticks(time), clock::wall());
-            feed.publish(Frame { track: TrackId::AUDIO, dts, cts: 0, wall, key: true, data });
+            let wall = clock.wall_at(time_of(start));
+            feed.publish(Frame { track: TrackId::AUDIO, dts: av::Ticks(time), cts: 0, wall, key: true, data });
         }
         start += length;
         // A second behind: the sound in between is lost, as in any recorder that overflows.

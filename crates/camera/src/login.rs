@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use proto::digest::{Algorithm, Denied, Verifier};
 use proto::onvif::security::{CLOCK_SKEW_MAX, UsernameToken};
 
-use crate::clock;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::faults::{Fault, Faults};
 
@@ -14,13 +14,14 @@ pub struct Login {
     user: String,
     password: String,
     verifier: Verifier,
+    clock: Clock,
     faults: Faults,
 }
 
 impl Login {
     /// The login of a configuration.
-    pub fn new(config: &Config, faults: Faults) -> Login {
-        Login { user: config.user.clone(), password: config.password.clone(), verifier: verifier(), faults }
+    pub fn new(config: &Config, clock: Clock, faults: Faults) -> Login {
+        Login { user: config.user.clone(), password: config.password.clone(), verifier: verifier(), clock, faults }
     }
 
     /// The password of that user, if there is such a user.
@@ -42,7 +43,7 @@ impl Login {
     /// # Errors
     /// [`Denied::Bad`].
     pub fn token(&self, token: &UsernameToken) -> Result<(), Denied> {
-        let now = Duration::from_micros(clock::wall().0 as u64);
+        let now = Duration::from_micros(self.clock.wall().0 as u64);
         let password = self.password(&token.username).ok_or(Denied::Bad)?;
         token.verify(&password, now, CLOCK_SKEW_MAX).map_err(|_| Denied::Bad)
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use camera::{Camera, Config, Fault, Quality, SoundConfig, VideoConfig};
+use camera::{Camera, CardConfig, Config, Fault, Quality, SoundConfig, VideoConfig};
 use clap::{Parser, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
@@ -64,12 +64,30 @@ struct Arguments {
     /// Local time minus UTC, such as +08:00
     #[arg(long, default_value = "+00:00", allow_hyphen_values = true, value_parser = offset)]
     utc_offset: i16,
+    /// How far the camera's clock is ahead of this machine's, seconds; negative if it is slow
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, allow_hyphen_values = true)]
+    clock_offset: i64,
     /// Send this file (FLV, or H.264 with start codes) again and again instead of drawing and encoding
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
     /// Write what the speaker hears into this WAV file; further channels add their number to its name
     #[arg(long, value_name = "FILE", conflicts_with = "count")]
     speaker: Option<PathBuf>,
+    /// Put in an SD card: record in this folder, and let others find and play what is there
+    #[arg(long, value_name = "DIR")]
+    card: Option<PathBuf>,
+    /// Size of the card, MiB; when it is full the oldest clips make room
+    #[arg(long, value_name = "N", default_value_t = 512, requires = "card")]
+    card_mb: u32,
+    /// What a card holds when it is new: clips of yesterday and today, or nothing
+    #[arg(long, value_enum, default_value_t = NewCard::Samples, requires = "card")]
+    card_new: NewCard,
+    /// Leave what is on the card as it is
+    #[arg(long, requires = "card")]
+    no_record: bool,
+    /// So many sessions at a time may play what is on the card; further ones are told that it is busy
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    replays: usize,
     /// So many channels: with more than one it is a recorder
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=i64::from(Config::CHANNELS_MAX)))]
     channels: u16,
@@ -92,6 +110,9 @@ Examples:
     fluorite-camera --password secret12 --listen 0.0.0.0 --discovery
   A recorder of four channels, whose speakers write heard.wav, heard-2.wav and so on:
     fluorite-camera --password secret12 --channels 4 --speaker heard.wav
+  A camera with a card that holds clips of yesterday; ONVIF and ISAPI find them, and this plays what there is:
+    fluorite-camera --password secret12 --card card
+    ffplay 'rtsp://admin:secret12@127.0.0.1:8554/Streaming/tracks/101?starttime=20260101T000000Z'
   Five hundred cameras for a load test, at next to no cost each:
     ffmpeg -f lavfi -i testsrc2=s=1280x720:r=25 -t 10 -c:v libx264 -g 50 -bf 0 clip.flv
     fluorite-camera --password secret12 --replay clip.flv --count 500 --http-port 0 --rtsp-port 0 --quiet";
@@ -101,6 +122,12 @@ enum Sound {
     Aac,
     Alaw,
     None,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum NewCard {
+    Samples,
+    Blank,
 }
 
 #[derive(Clone, Copy)]
@@ -161,7 +188,7 @@ impl Arguments {
             n => nth_serial(&self.serial, n).context("--serial leaves no room for so many cameras")?,
         };
         Ok(Config {
-            serial,
+            serial: serial.clone(),
             name: if self.count > 1 { format!("{} {}", self.name, n + 1) } else { self.name.clone() },
             user: self.user.clone(),
             password: self.password.clone(),
@@ -179,8 +206,17 @@ impl Arguments {
             channels: self.channels,
             replay: self.replay.clone(),
             speaker: self.speaker.clone(),
+            card: self.card.as_ref().map(|folder| CardConfig {
+                // Cameras do not share a card.
+                folder: if self.count > 1 { folder.join(&serial) } else { folder.clone() },
+                bytes_max: u64::from(self.card_mb) << 20,
+                record: !self.no_record,
+                samples: self.card_new == NewCard::Samples,
+            }),
+            replays_max: self.replays,
             scene_seed: self.seed.wrapping_add(u64::from(n)),
             utc_offset_minutes: self.utc_offset,
+            clock_ahead_s: self.clock_offset,
             ..Config::default()
         })
     }

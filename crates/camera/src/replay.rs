@@ -156,7 +156,7 @@ async fn play(clip: &Clip, stream: &Stream, clock: Clock) {
                 (None, _) => continue,
             };
             let dts = clock::ticks(round + *time, feed.track.clock_rate);
-            feed.publish(Frame { dts, wall: clock::wall(), ..frame.clone() });
+            feed.publish(Frame { dts, wall: clock.wall_at(round + *time), ..frame.clone() });
         }
         round += clip.length;
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use av::codec::g711;
+use av::container::wav;
 use av::{G711Law, Pcm};
 use tokio::fs::File;
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
@@ -15,8 +16,6 @@ use tracing::warn;
 pub const SAMPLE_RATE: u32 = 8000;
 /// Samples kept in memory, ten minutes: of more, the oldest go.
 const HEARD_MAX: usize = 600 * SAMPLE_RATE as usize;
-/// Length of a WAV header with one `fmt ` chunk of PCM.
-const HEADER_LENGTH: u32 = 44;
 
 /// A loudspeaker: one at a time speaks through it.
 pub struct Speaker {
@@ -90,34 +89,21 @@ impl Tape {
             Some(file) => file,
             none => none.insert(begin(path).await?),
         };
-        let data: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+        let data = wav::samples(samples);
         file.write_all(&data).await?;
         self.bytes = self.bytes.saturating_add(data.len() as u32);
-        // The sizes last: a file cut off before them is whole but for its newest samples.
-        for (at, size) in [(4, self.bytes.saturating_add(HEADER_LENGTH - 8)), (HEADER_LENGTH - 4, self.bytes)] {
-            file.seek(SeekFrom::Start(at.into())).await?;
-            file.write_all(&size.to_le_bytes()).await?;
-        }
+        // The header with its sizes last: a file cut off before it is whole but for its newest samples.
+        file.seek(SeekFrom::Start(0)).await?;
+        file.write_all(&wav::header(SAMPLE_RATE, self.bytes)).await?;
         file.seek(SeekFrom::End(0)).await?;
         file.flush().await
     }
 }
 
-/// A file with the header of a WAV without samples.
+/// A WAV file without samples.
 async fn begin(path: &Path) -> std::io::Result<File> {
-    let mut header = Vec::with_capacity(HEADER_LENGTH as usize);
-    header.extend(b"RIFF");
-    header.extend((HEADER_LENGTH - 8).to_le_bytes());
-    header.extend(b"WAVEfmt ");
-    header.extend(16u32.to_le_bytes());
-    // PCM, mono, 16 bits.
-    header.extend([1u16, 1].into_iter().flat_map(u16::to_le_bytes));
-    header.extend([SAMPLE_RATE, SAMPLE_RATE * 2].into_iter().flat_map(u32::to_le_bytes));
-    header.extend([2u16, 16].into_iter().flat_map(u16::to_le_bytes));
-    header.extend(b"data");
-    header.extend(0u32.to_le_bytes());
     let mut file = File::create(path).await?;
-    file.write_all(&header).await?;
+    file.write_all(&wav::header(SAMPLE_RATE, 0)).await?;
     Ok(file)
 }
 

@@ -14,6 +14,8 @@ pub struct Stats {
     pub connections: u64,
     /// RTSP sessions playing.
     pub sessions_playing: u64,
+    /// Sessions set up to play what is on the card.
+    pub replays: u64,
     /// RTP packets sent.
     pub packets_sent: u64,
     /// RTP payload bytes sent.
@@ -50,6 +52,7 @@ counters!(
     pictures_encoded,
     connections,
     sessions_playing,
+    replays,
     packets_sent,
     bytes_sent,
     frames_skipped,

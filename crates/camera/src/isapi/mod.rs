@@ -5,6 +5,7 @@
 //! has no resource of its own making, and answers `notSupport` to what it does not have, as devices do.
 
 mod control;
+mod storage;
 mod talk;
 
 use std::sync::atomic::Ordering::Relaxed;
@@ -19,6 +20,7 @@ use proto::isapi::{
 
 pub use self::talk::Sessions;
 use crate::channel::Channel;
+use crate::clock;
 use crate::config::{Quality, SoundConfig};
 use crate::faults::Fault;
 use crate::http::{Ask, Content, Site, cut, empty, picture, read, whole};
@@ -47,7 +49,8 @@ pub async fn answer(site: &Site, ask: Ask) -> Response<Content> {
             Err(refusal) => refused(&path, refusal),
         };
     }
-    if method != Method::GET {
+    // A search is posted and changes nothing.
+    if method != Method::GET && segments != ["ContentMgmt", "search"] {
         match site.faults.get() {
             Fault::Refuse => return refused(&path, Refusal::Failed),
             Fault::Drop => return cut(CONTENT_TYPE),
@@ -58,7 +61,7 @@ pub async fn answer(site: &Site, ask: Ask) -> Response<Content> {
         talk::listen(site, id, &method, ask.head.query(), ask.body).await
     } else {
         match read(site, ask.body).await {
-            Ok(body) => resource(site, &method, &segments, &body),
+            Ok(body) => resource(site, ask.head.hostname(), &method, &segments, &body),
             Err(status) => return empty(status),
         }
     };
@@ -102,7 +105,7 @@ fn is_recorder(site: &Site) -> bool {
     site.channels.len() > 1
 }
 
-fn resource(site: &Site, method: &Method, segments: &[&str], body: &[u8]) -> Result<Said, Refusal> {
+fn resource(site: &Site, host: &str, method: &Method, segments: &[&str], body: &[u8]) -> Result<Said, Refusal> {
     let get = || (method == Method::GET).then_some(()).ok_or(Refusal::Method);
     match segments {
         ["PTZCtrl", "channels", id, rest @ ..] => control::motor(site, channel(site, id)?, method, rest, body),
@@ -135,7 +138,8 @@ fn resource(site: &Site, method: &Method, segments: &[&str], body: &[u8]) -> Res
         ["System", "status"] => {
             get()?;
             let up = site.channels.first().map_or(0, |channel| channel.clock().elapsed().as_secs() as i32);
-            document(&DeviceStatus { current_device_time: None, device_up_time: Some(up) })
+            let now = clock::iso_local(site.clock.wall(), site.config.utc_offset_minutes);
+            document(&DeviceStatus { current_device_time: Some(now), device_up_time: Some(up) })
         }
         // Nobody gets here whose login is not right.
         ["Security", "userCheck"] => {
@@ -166,6 +170,7 @@ fn resource(site: &Site, method: &Method, segments: &[&str], body: &[u8]) -> Res
                 _ => Err(Refusal::NotSupported),
             }
         }
+        ["ContentMgmt", rest @ ..] => storage::resource(site, host, method, rest, body),
         _ => Err(Refusal::NotSupported),
     }
 }

@@ -5,7 +5,6 @@ use proto::onvif::schema::{self, *};
 use proto::onvif::{Fault, ns};
 
 use super::{Call, document, scopes, xaddr};
-use crate::clock;
 use crate::config::Config;
 use crate::http::Site;
 
@@ -17,7 +16,7 @@ impl Site {
         let Config { serial, name, user, utc_offset_minutes, .. } = &*self.config;
         Ok(match request {
             Request::GetSystemDateAndTime(_) => {
-                let now = clock::wall().0.div_euclid(1_000_000);
+                let now = self.clock.wall().0.div_euclid(1_000_000);
                 let local = now + i64::from(*utc_offset_minutes) * 60;
                 document(&GetSystemDateAndTimeResponse {
                     system_date_and_time: SystemDateTime {
@@ -53,6 +52,11 @@ impl Site {
                         },
                     }),
                     ptz: wanted("PTZ").then(|| address("ptz")),
+                    extension: self.card.is_some().then(|| CapabilitiesExtension {
+                        recording: wanted("Recording").then(|| address("recording")),
+                        search: wanted("Search").then(|| address("search")),
+                        replay: wanted("Replay").then(|| address("replay")),
+                    }),
                 };
                 document(&GetCapabilitiesResponse { capabilities })
             }
@@ -62,14 +66,17 @@ impl Site {
                     xaddr: xaddr(call.host, name),
                     version: OnvifVersion { major: 2, minor: 40 },
                 };
-                let all = [
+                let mut all = vec![
                     (ns::TDS, "device"),
                     (ns::TRT, "media"),
                     (ns::TR2, "media2"),
                     (ns::TPTZ, "ptz"),
                     (ns::TIMG, "imaging"),
                 ];
-                document(&GetServicesResponse { services: all.map(service).into() })
+                if self.card.is_some() {
+                    all.extend([(ns::TRC, "recording"), (ns::TSE, "search"), (ns::TRP, "replay")]);
+                }
+                document(&GetServicesResponse { services: all.into_iter().map(service).collect() })
             }
             Request::GetServiceCapabilities(_) => {
                 let capabilities = DeviceServiceCapabilities {

@@ -1,7 +1,7 @@
 //! ONVIF: what the camera says of itself and how it is turned, as SOAP over HTTP.
 //!
-//! Services: Device, Media in both versions, PTZ and Imaging, each under `/onvif/…_service`; a request is recognised
-//! by its body. Both logins are accepted: WS-Security UsernameToken and HTTP digest.
+//! Services: Device, Media in both versions, PTZ, Imaging, and with a card Recording, Search and Replay, each
+//! under `/onvif/…_service`; a request is recognised by its body. Both logins are accepted: WS-Security UsernameToken and HTTP digest.
 //!
 //! A recorder is a device with several video sources. Tokens of what belongs to one are made by
 //! [`token`]: `main`, `sub`, `sensor`, `motor` of the first channel, `main2` … of the others.
@@ -11,10 +11,12 @@ mod imaging;
 mod media;
 mod media2;
 mod ptz;
+mod recording;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+pub use self::recording::Searches;
 use proto::digest::Denied;
 use proto::onvif::{Envelope, Error, Fault, Message, Request};
 use proto::onvif::{device as tds, imaging as timg, media as trt, media2 as tr2, ptz as tptz};
@@ -111,6 +113,9 @@ impl Site {
             Request::Media2(request) => self.media2(request, call),
             Request::Ptz(request) => self.motor(request),
             Request::Imaging(request) => self.imaging(request),
+            Request::Recording(request) => self.recording(request, call),
+            Request::Search(request) => self.search(request, call),
+            Request::Replay(request) => self.replay(request, call),
         }
     }
 
@@ -140,7 +145,7 @@ fn is_public(request: &Request) -> bool {
 /// What changes something, as faults see it.
 fn is_command(request: &Request) -> bool {
     match request {
-        Request::Device(_) => false,
+        Request::Device(_) | Request::Recording(_) | Request::Search(_) | Request::Replay(_) => false,
         Request::Media(request) => {
             use trt::Request::*;
             matches!(request, SetSynchronizationPoint(_) | SetVideoSourceConfiguration(_))

@@ -11,7 +11,7 @@ use super::{MOTOR, document, no_configuration};
 use crate::channel::{Channel, PRESETS_MAX, Preset, PresetError};
 use crate::http::Site;
 use crate::ptz::{Axes, TIMEOUT_DEFAULT, TIMEOUT_MAX};
-use crate::{clock, token};
+use crate::token;
 
 impl Site {
     pub(super) fn motor(&self, request: Request) -> Result<String, Fault> {
@@ -55,7 +55,7 @@ impl Site {
                             zoom: Some(moving(status.zoom_moving)),
                         }),
                         error: None,
-                        utc_time: utc(clock::wall()),
+                        utc_time: utc(self.clock.wall()),
                     },
                 })
             }

@@ -22,7 +22,7 @@ async fn login(camera: &Camera, method: &str, target: &str, password: &str) -> S
     Authorizer::new(USER, password).authorize(&challenge, method, target)
 }
 
-async fn request(camera: &Camera, method: &str, path: &str, body: &str) -> Answer {
+pub async fn request(camera: &Camera, method: &str, path: &str, body: &str) -> Answer {
     let target = format!("/ISAPI/{path}");
     let login = login(camera, method, &target, PASSWORD).await;
     let headers = [("Authorization", login.as_str()), ("Content-Type", CONTENT_TYPE)];

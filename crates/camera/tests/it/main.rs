@@ -4,6 +4,7 @@
 mod player;
 mod soap;
 
+mod card;
 mod control;
 mod faults;
 mod isapi;

@@ -9,10 +9,11 @@ use bytes::{Bytes, BytesMut};
 use camera::marker::{SeenLandmark, read_counter, read_landmarks};
 use openh264::decoder::Decoder;
 use openh264::formats::YUVSource;
+use proto::onvif::replay;
 use proto::rtp::rtcp::{self, NtpTime, Rtcp};
-use proto::rtp::{Format, Output as Media, Receiver};
-use proto::rtsp::Transport;
+use proto::rtp::{Format, Output as Media, Packet, Receiver, ReplayExtension};
 use proto::rtsp::client::{ClientSession, ClientSettings, Error, Event, Output};
+use proto::rtsp::{Play, Range, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Duration, timeout};
@@ -42,6 +43,13 @@ pub struct Player {
     over: Over,
     udp: Vec<[UdpSocket; 2]>,
     formats: Vec<Format>,
+    recorded: bool,
+    /// What the camera said that it plays.
+    pub played: Play,
+    /// The camera said that pictures end.
+    pub ended: bool,
+    /// What packets of pictures told of when they were recorded.
+    pub extensions: Vec<ReplayExtension>,
     receiver: Option<Receiver>,
     frames: VecDeque<Frame>,
     pub tracks: Vec<Track>,
@@ -60,12 +68,22 @@ impl Player {
     }
 
     pub async fn open_as(url: &str, over: Over, password: &str) -> Result<Player, Error> {
+        Player::start(url, over, password, None).await
+    }
+
+    /// Plays what was recorded.
+    pub async fn replay(url: &str, play: Play) -> Result<Player, Error> {
+        Player::start(url, Over::Tcp, PASSWORD, Some(play)).await
+    }
+
+    async fn start(url: &str, over: Over, password: &str, replay: Option<Play>) -> Result<Player, Error> {
         let address = url.strip_prefix("rtsp://").unwrap().split('/').next().unwrap();
         let settings = ClientSettings {
             url: url.into(),
             login: Some((USER.into(), password.into())),
             user_agent: "test".into(),
-            require: vec![],
+            require: replay.iter().filter(|_| url.contains("/replay/")).map(|_| replay::FEATURE.to_owned()).collect(),
+            play: replay.unwrap_or(Play::live()),
         };
         let mut player = Player {
             socket: TcpStream::connect(address).await.unwrap(),
@@ -73,6 +91,10 @@ impl Player {
             over,
             udp: vec![],
             formats: vec![],
+            recorded: replay.is_some(),
+            played: Play::default(),
+            ended: false,
+            extensions: vec![],
             receiver: None,
             frames: VecDeque::new(),
             tracks: vec![],
@@ -108,10 +130,11 @@ impl Player {
                     Media::Tracks(tracks) => self.tracks = tracks,
                     Media::Frame(frame) => self.frames.push_back(frame),
                     Media::Lost(_) => self.lost += 1,
-                    Media::Bye(_) => {}
+                    Media::Bye(track) => self.ended |= track == TrackId::VIDEO,
+                    Media::StretchEnd(_) => {}
                 }
             }
-            if !self.frames.is_empty() {
+            if !self.frames.is_empty() || self.ended {
                 return Ok(());
             }
         }
@@ -160,8 +183,17 @@ impl Player {
                 }
                 self.session.setup(now, &wanted);
             }
-            Event::Playing { begin } => {
-                let mut receiver = Receiver::new(now, &self.formats, self.over == Over::Tcp);
+            Event::Playing { begin, play } => {
+                let mut receiver = match self.recorded {
+                    true => Receiver::recorded(now, &self.formats),
+                    false => Receiver::new(now, &self.formats, self.over == Over::Tcp),
+                };
+                self.played = play;
+                if let Some(Range::Clock { from, .. }) = play.range {
+                    for (track, timestamp) in begin.iter().enumerate() {
+                        receiver.recorded_at(track, *timestamp, from);
+                    }
+                }
                 self.begin = begin.into_iter().map(|timestamp| timestamp.expect("our camera tells RTP-Info")).collect();
                 self.begin.iter().enumerate().for_each(|(track, timestamp)| receiver.begin(track, *timestamp));
                 self.receiver = Some(receiver);
@@ -180,6 +212,11 @@ impl Player {
                     self.reports.entry(track).or_insert((ntp, timestamp));
                 }
             }
+        }
+        if let (0, false, Ok(packet)) = (track, rtcp, Packet::parse(&data)) {
+            let told = packet.extension.as_ref().and_then(ReplayExtension::parse);
+            // All packets of a frame tell the same.
+            self.extensions.extend(told.filter(|told| self.extensions.last() != Some(told)));
         }
         match rtcp {
             true => receiver.handle_rtcp(now, track, &data).unwrap(),
@@ -201,19 +238,33 @@ impl Player {
         .expect("the camera sends frames")
     }
 
-    /// The next picture, not decoded.
-    pub async fn video_frame(&mut self) -> Frame {
-        loop {
-            let frame = self.frame().await;
-            if frame.track == TrackId::VIDEO {
-                return frame;
+    /// Pictures up to the end, not decoded.
+    pub async fn rest(&mut self) -> Vec<Frame> {
+        let mut pictures = Vec::new();
+        timeout(PATIENCE, async {
+            loop {
+                pictures.extend(self.frames.drain(..).filter(|frame| frame.track == TrackId::VIDEO));
+                if self.ended {
+                    return;
+                }
+                self.step().await.unwrap();
             }
-        }
+        })
+        .await
+        .expect("the camera comes to an end");
+        pictures
     }
 
-    /// The next picture, decoded.
-    pub async fn picture(&mut self) -> Seen {
-        let frame = self.video_frame().await;
+    /// Asks for something else in the same session.
+    pub fn play_instead(&mut self, play: Play) {
+        self.receiver = None;
+        self.ended = false;
+        self.frames.clear();
+        self.session.play_with(Instant::now(), play);
+    }
+
+    /// What a picture shows.
+    pub fn decode(&mut self, frame: Frame) -> Seen {
         let mut stream = Vec::new();
         if let (true, Some(CodecParameters::H264(sets))) = (frame.key, self.tracks.first().map(|t| &t.codec)) {
             for set in [&sets.sps, &sets.pps] {
@@ -233,6 +284,22 @@ impl Player {
             landmarks: read_landmarks(picture.u(), picture.v(), width / 2, height / 2, chroma),
             frame,
         }
+    }
+
+    /// The next picture, not decoded.
+    pub async fn video_frame(&mut self) -> Frame {
+        loop {
+            let frame = self.frame().await;
+            if frame.track == TrackId::VIDEO {
+                return frame;
+            }
+        }
+    }
+
+    /// The next picture, decoded.
+    pub async fn picture(&mut self) -> Seen {
+        let frame = self.video_frame().await;
+        self.decode(frame)
     }
 
     /// Says good-bye as a polite player does.

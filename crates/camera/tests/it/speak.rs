@@ -7,8 +7,8 @@ use av::{CodecParameters, Frame, G711Law, G711Parameters, Ticks, Track, TrackId,
 use bytes::{Bytes, BytesMut};
 use camera::{Camera, Config, Fault, Quality, SoundConfig};
 use proto::rtp::Packetizer;
-use proto::rtsp::Transport;
 use proto::rtsp::client::{ClientSession, ClientSettings, Error, Event, Output};
+use proto::rtsp::{Play, Transport};
 use proto::sdp::{Description, Direction};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
@@ -47,6 +47,7 @@ impl Talker {
             login: Some((USER.into(), PASSWORD.into())),
             user_agent: "test".into(),
             require: vec!["www.onvif.org/ver20/backchannel".into()],
+            play: Play::live(),
         };
         let udp = match over {
             Over::Tcp => None,

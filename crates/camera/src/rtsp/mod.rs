@@ -2,6 +2,9 @@
 //!
 //! A connection reads its frames from the feeds by itself, so a slow client holds up nobody: while
 //! its socket is full it reads nothing, falls out of the feed's backlog, and goes on at a key frame.
+//! What is on the card ([`footage`]) waits for the client instead, who may say meanwhile what he wants.
+
+mod footage;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -9,32 +12,42 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use av::{Frame, G711Law, MediaKind, Track};
+use av::{Frame, G711Law, MediaKind, Ticks, Track};
 use bytes::{BufMut, Bytes, BytesMut};
 use proto::rtp::{Packet, Packetizer, Reorder, rtcp};
+use proto::rtsp::Play;
 use proto::rtsp::Transport;
 use proto::rtsp::message::interleaved_header;
 use proto::rtsp::server::{self, CloseReason, Event, Output, ServerSession, ServerSettings};
 use proto::sdp::{Description, Direction, Media, PayloadFormat};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::Semaphore;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info, info_span, warn};
 
+pub use self::footage::{Address, RECORDING};
+use self::footage::{Dialect, Footage, Piece};
 use crate::channel::Channel;
 use crate::clock::{self, Clock};
 use crate::faults::{Fault, Faults};
 use crate::feed::{Feed, Stream};
+use crate::sdcard::Card;
 use crate::speaker::Talk;
 use crate::stats::{Counters, Level};
 use crate::{speaker, token};
 
+/// A viewer over UDP that sends no report for this long is gone.
+pub const SESSION_TIMEOUT: Duration = Duration::from_secs(60);
 /// A client that takes nothing for this long is gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// A connection that neither plays nor speaks is closed after this time.
+/// Bytes of footage that wait for the socket.
+const OUT_MAX: usize = 128 << 10;
+/// A connection that neither plays nor speaks is closed after this time, and one that plays footage if it
+/// neither speaks nor takes any: a client that has paused says so now and then.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// Between two sender reports of a track (RFC 3550 §6.2 recommends 5 s at least).
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
@@ -62,6 +75,10 @@ pub struct Shared {
     pub channels: Vec<Arc<Channel>>,
     /// The sessions' settings.
     pub settings: Arc<ServerSettings>,
+    /// What there is to play back.
+    pub card: Option<Arc<Card>>,
+    /// Places for those who play it.
+    pub replays: Arc<Semaphore>,
     /// Time of the streams.
     pub clock: Clock,
     /// How the way back fails.
@@ -145,7 +162,9 @@ enum Link {
 
 /// One track that was set up.
 struct Sender {
-    feed: Arc<Feed>,
+    track: Track,
+    /// Where its frames come from; those of footage come otherwise.
+    feed: Option<Arc<Feed>>,
     packetizer: Packetizer,
     link: Link,
 }
@@ -214,11 +233,14 @@ struct Connection {
     session: ServerSession,
     senders: BTreeMap<usize, Sender>,
     player: Option<Player>,
+    footage: Option<Footage>,
     speech: Option<Speech>,
     /// Bytes to write: answers, and packets over TCP.
     out: BytesMut,
     packets: Vec<Bytes>,
     heard: Instant,
+    /// When the client last took bytes of footage.
+    taken: Instant,
     closing: bool,
     _open: Level,
 }
@@ -230,6 +252,9 @@ struct Gone(&'static str);
 enum Wake {
     Read(std::io::Result<usize>),
     Frame(usize, Result<Arc<Frame>, RecvError>),
+    /// A frame of footage; none at its end.
+    Piece(Option<Box<Piece>>),
+    Written(std::io::Result<usize>),
     Report,
     /// RTCP over UDP: the viewer is alive.
     Alive,
@@ -246,10 +271,12 @@ impl Connection {
             peer,
             senders: BTreeMap::new(),
             player: None,
+            footage: None,
             speech: None,
             out: BytesMut::new(),
             packets: Vec::new(),
             heard: Instant::now(),
+            taken: Instant::now(),
             closing: false,
             _open: shared.counters.level(|counters| &counters.connections),
             shared,
@@ -280,7 +307,9 @@ impl Connection {
         let mut input = BytesMut::with_capacity(READ_SIZE);
         loop {
             let deadline = self.work_off().await?;
-            self.flush().await?;
+            if self.footage.is_none() || self.closing {
+                self.flush().await?;
+            }
             if self.closing {
                 // The client reads our last answer before it sees the end.
                 let _ = self.socket.shutdown().await;
@@ -297,8 +326,15 @@ impl Connection {
                 Wake::Frame(track, Ok(frame)) => self.send(track, &frame).await?,
                 Wake::Frame(track, Err(RecvError::Lagged(missed))) => self.skip(track, missed),
                 Wake::Frame(_, Err(RecvError::Closed)) => return Err(Gone("stream ended")),
+                Wake::Piece(Some(piece)) => self.send_piece(&piece).await,
+                Wake::Piece(None) => self.say_bye().await,
+                Wake::Written(Ok(1..)) => self.taken = Instant::now(),
+                Wake::Written(_) => return Err(Gone("connection lost")),
                 Wake::Report => self.report().await,
-                Wake::Alive => self.session.keep_alive(std::time::Instant::now()),
+                Wake::Alive => {
+                    self.heard = Instant::now();
+                    self.session.keep_alive(self.heard.into_std());
+                }
                 Wake::Speech(data) => {
                     let now = std::time::Instant::now();
                     self.session.keep_alive(now);
@@ -309,7 +345,7 @@ impl Connection {
                 Wake::Timeout => {
                     let now = Instant::now();
                     self.session.handle_timeout(now.into_std());
-                    if !self.session.is_playing() && now >= self.heard + SILENCE_MAX {
+                    if self.silence_ends().is_some_and(|end| now >= end) {
                         return Err(Gone("silent for too long"));
                     }
                 }
@@ -325,14 +361,25 @@ impl Connection {
                 Output::Event(event) => self.handle(event).await,
                 Output::Timeout(at) => {
                     let at = Instant::from_std(at);
-                    return Ok(if self.session.is_playing() { at } else { at.min(self.heard + SILENCE_MAX) });
+                    return Ok(self.silence_ends().map_or(at, |end| at.min(end)));
                 }
             }
         }
     }
 
+    /// When it has been silent for too long; never while it plays live, where a full socket tells.
+    fn silence_ends(&self) -> Option<Instant> {
+        match self.footage {
+            Some(_) => Some(self.heard.max(self.taken) + SILENCE_MAX),
+            None => (!self.session.is_playing()).then_some(self.heard + SILENCE_MAX),
+        }
+    }
+
     async fn wait(&mut self, input: &mut BytesMut, deadline: Instant) -> Wake {
-        let Connection { socket, player, speech, senders, peer, .. } = self;
+        let Connection { socket, player, footage, speech, senders, peer, out, .. } = self;
+        let (mut reading, mut writing) = socket.split();
+        let (waits, has_room) = (footage.is_some() && !out.is_empty(), out.len() < OUT_MAX);
+        let footage = footage.as_mut().filter(|_| has_room);
         let report = player.as_ref().map(|player| player.next_report);
         let mut frames = player.iter_mut().flat_map(|player| player.frames.iter_mut());
         let (first, second) = (frames.next(), frames.next());
@@ -347,7 +394,9 @@ impl Connection {
             Link::Interleaved { .. } => None,
         });
         tokio::select! { biased;
-            read = socket.read_buf(input) => Wake::Read(read),
+            read = reading.read_buf(input) => Wake::Read(read),
+            written = writing.write_buf(out), if waits => Wake::Written(written),
+            wake = recorded(footage) => wake,
             wake = receive(first) => wake,
             wake = receive(second) => wake,
             () = at(report) => Wake::Report,
@@ -362,6 +411,15 @@ impl Connection {
     async fn handle(&mut self, event: Event) {
         let now = std::time::Instant::now();
         match event {
+            Event::Describe { path, query, .. } if Address::parse(&path, &query).is_some() => {
+                match self.look(&path, &query).await {
+                    Ok((_, tracks, range)) => {
+                        let description = Description::live(&self.shared.name, &tracks, server::control);
+                        self.describe(&Description { range: Some(range), ..description });
+                    }
+                    Err(status) => self.session.refuse(now, status),
+                }
+            }
             Event::Describe { path, require, .. } => {
                 let shared = self.shared.clone();
                 let Some((_, stream)) = shared.stream(&path) else { return self.session.refuse(now, 404) };
@@ -371,7 +429,8 @@ impl Connection {
                     self.describe(&shared.description(stream));
                 }
             }
-            Event::Setup { path, track, transport, .. } => match self.set_up(&path, track, &transport).await {
+            Event::Setup { path, query, track, transport } => match self.set_up(&path, &query, track, &transport).await
+            {
                 Ok(ports) => {
                     // Of the way back nothing comes from us but a number.
                     let ssrc = self.senders.get(&track).map_or(0, |sender| sender.packetizer.ssrc());
@@ -380,10 +439,17 @@ impl Connection {
                 Err(Some(status)) => self.session.refuse(now, status),
                 Err(None) => self.closing = true,
             },
-            Event::Play { .. } => self.play(now),
-            Event::Pause => self.player = None,
+            Event::Play { play, cseq } => match self.footage.is_some() {
+                true => self.play_footage(now, &play, cseq).await,
+                false => self.play(now),
+            },
+            Event::Pause => {
+                self.player = None;
+                self.footage.iter_mut().for_each(Footage::stop);
+            }
             Event::Teardown => {
                 self.player = None;
+                self.footage = None;
                 self.end_speech().await;
                 self.senders.clear();
             }
@@ -411,7 +477,7 @@ impl Connection {
     }
 
     fn describe(&mut self, description: &Description) {
-        self.session.describe(std::time::Instant::now(), &description.write(clock::wall().0 as u64));
+        self.session.describe(std::time::Instant::now(), &description.write(self.shared.clock.wall().0 as u64));
     }
 
     /// The same for one who wants to speak; this is where the way back is slow, silent or malformed.
@@ -431,9 +497,13 @@ impl Connection {
     async fn set_up(
         &mut self,
         path: &str,
+        query: &str,
         track: usize,
         transport: &Transport,
     ) -> Result<Option<(u16, u16)>, Option<u16>> {
+        if Address::parse(path, query).is_some() {
+            return self.set_up_footage(path, query, track, transport).await;
+        }
         let shared = self.shared.clone();
         let (channel, stream) = shared.stream(path).ok_or(404u16)?;
         let feed = stream.feeds().nth(track).cloned();
@@ -441,16 +511,7 @@ impl Connection {
         if feed.is_none() && track != stream.feeds().count() {
             return Err(Some(404));
         }
-        let (link, ports) = match *transport {
-            Transport::Interleaved { rtp, rtcp } => (Link::Interleaved { rtp, rtcp }, None),
-            Transport::Udp { client, .. } => {
-                let local = self.socket.local_addr().map_or(self.shared.listen, |address| address.ip());
-                let (rtp, rtcp, ports) = port_pair(local).await.ok_or(503u16)?;
-                // Never to anywhere else than where the request came from (no reflection).
-                let to = [client.0, client.1].map(|port| SocketAddr::new(self.peer.ip(), port));
-                (Link::Udp { rtp, rtcp, to }, Some(ports))
-            }
-        };
+        let (link, ports) = self.link(transport).await?;
         let Some(feed) = feed else {
             match self.shared.faults.get() {
                 Fault::Refuse => return Err(Some(503)),
@@ -467,8 +528,116 @@ impl Connection {
         };
         let media = &self.shared.description(stream).media[track];
         let packetizer = Packetizer::new(media.formats[0].payload_type);
-        self.senders.insert(track, Sender { feed, packetizer, link });
+        self.senders.insert(track, Sender { track: feed.track.clone(), feed: Some(feed), packetizer, link });
         Ok(ports)
+    }
+
+    /// Opens the way that packets of a track go; answers our ports if that is UDP.
+    async fn link(&self, transport: &Transport) -> Result<(Link, Option<(u16, u16)>), u16> {
+        match *transport {
+            Transport::Interleaved { rtp, rtcp } => Ok((Link::Interleaved { rtp, rtcp }, None)),
+            Transport::Udp { client, .. } => {
+                let local = self.socket.local_addr().map_or(self.shared.listen, |address| address.ip());
+                let (rtp, rtcp, ports) = port_pair(local).await.ok_or(503u16)?;
+                // Never to anywhere else than where the request came from (no reflection).
+                let to = [client.0, client.1].map(|port| SocketAddr::new(self.peer.ip(), port));
+                Ok((Link::Udp { rtp, rtcp, to }, Some(ports)))
+            }
+        }
+    }
+
+    /// What is on the card under an address of footage: its tracks, and from when to when.
+    async fn look(&self, path: &str, query: &str) -> Result<(Arc<Card>, Arc<[Track]>, String), u16> {
+        let card = self.shared.card.clone().ok_or(404u16)?;
+        let address = Address::parse(path, query).ok_or(404u16)?;
+        match address.look(&card).await {
+            Ok(Some((tracks, range))) => Ok((card, tracks, range.to_string())),
+            Ok(None) => Err(404),
+            Err(error) => {
+                warn!(%error, "card cannot be read");
+                Err(500)
+            }
+        }
+    }
+
+    /// As [`Connection::set_up`], of what is on the card; the first track takes a place.
+    async fn set_up_footage(
+        &mut self,
+        path: &str,
+        query: &str,
+        track: usize,
+        transport: &Transport,
+    ) -> Result<Option<(u16, u16)>, Option<u16>> {
+        match self.shared.faults.get() {
+            Fault::Refuse => return Err(Some(500)),
+            Fault::Drop => return Err(None),
+            _ => {}
+        }
+        let address = Address::parse(path, query).ok_or(404u16)?;
+        if self.footage.is_none() {
+            let (card, tracks, _) = self.look(path, query).await?;
+            // Recorders of the one dialect say that, those of the other this.
+            let full = if address.dialect == Dialect::Onvif { 453u16 } else { 503 };
+            let place = self.shared.replays.clone().try_acquire_owned().map_err(|_| full)?;
+            let level = self.shared.counters.level(|counters| &counters.replays);
+            self.footage = Some(Footage::new(address, tracks, card, place, level));
+            self.taken = Instant::now();
+        }
+        let tracks = self.footage.as_ref().map(|footage| footage.tracks.clone()).unwrap_or_default();
+        let found = tracks.get(track).cloned().ok_or(404u16)?;
+        let (link, ports) = self.link(transport).await?;
+        let media = &Description::live(&self.shared.name, &tracks, server::control).media[track];
+        let packetizer = Packetizer::new(media.formats[0].payload_type);
+        self.senders.insert(track, Sender { track: found, feed: None, packetizer, link });
+        Ok(ports)
+    }
+
+    async fn play_footage(&mut self, now: std::time::Instant, play: &Play, cseq: u32) {
+        let Some(footage) = &mut self.footage else { return };
+        let over_udp = self.senders.values().any(|sender| matches!(sender.link, Link::Udp { .. }));
+        match footage.play(play, cseq, over_udp).await {
+            Ok(answer) => {
+                let begin = |(&track, sender): (&usize, &Sender)| {
+                    let ticks = Ticks(answer.begin_us?).rescale(1_000_000, sender.track.clock_rate);
+                    Some((track, sender.packetizer.next_sequence(), sender.packetizer.timestamp(ticks.0)))
+                };
+                let begin: Vec<_> = self.senders.iter().filter_map(begin).collect();
+                self.session.accept_replay(now, &answer.play, &begin);
+            }
+            Err(status) => self.session.refuse(now, status),
+        }
+    }
+
+    /// Sends a frame of footage.
+    async fn send_piece(&mut self, piece: &Piece) {
+        let Piece { frame, track, extension } = piece;
+        let mut senders = self.senders.values_mut();
+        // What was recorded otherwise than described cannot be said in this session.
+        let same = |sender: &&mut Sender| {
+            let described = &sender.track;
+            described.id == track.id
+                && described.codec.kind() == track.codec.kind()
+                && described.clock_rate == track.clock_rate
+        };
+        let Some(sender) = senders.find(same) else { return };
+        self.packets.clear();
+        match extension {
+            Some(extension) => sender.packetizer.push_replayed(track, frame, *extension, &mut self.packets),
+            None => sender.packetizer.push(track, frame, &mut self.packets),
+        }
+        transmit(&self.shared.counters, &mut self.out, &self.packets, &sender.link).await;
+    }
+
+    /// Says of all tracks that they end.
+    async fn say_bye(&mut self) {
+        for Sender { packetizer, link, .. } in self.senders.values() {
+            match link {
+                Link::Interleaved { rtcp, .. } => interleave(&mut self.out, *rtcp, &packetizer.bye()),
+                Link::Udp { rtcp, to, .. } => {
+                    let _ = rtcp.send_to(&packetizer.bye(), to[1]).await;
+                }
+            }
+        }
     }
 
     /// Lets go of the speaker.
@@ -483,9 +652,9 @@ impl Connection {
         let begin: Vec<_> = self
             .senders
             .iter()
-            .map(|(&track, Sender { feed, packetizer, .. })| {
-                let ticks = clock::ticks(elapsed, feed.track.clock_rate).0;
-                (track, packetizer.next_sequence(), packetizer.timestamp(ticks))
+            .map(|(&number, Sender { track, packetizer, .. })| {
+                let ticks = clock::ticks(elapsed, track.clock_rate).0;
+                (number, packetizer.next_sequence(), packetizer.timestamp(ticks))
             })
             .collect();
         self.session.accept_play(now, &begin);
@@ -493,9 +662,10 @@ impl Connection {
             // A second PLAY (some players keep a session alive so) changes nothing.
             return;
         }
-        let frames = self.senders.iter().map(|(&track, sender)| (track, sender.feed.watch())).collect();
-        let video = self.senders.values().find(|sender| sender.feed.track.kind() == MediaKind::Video);
-        video.iter().for_each(|sender| sender.feed.request_key_frame());
+        let feeds = || self.senders.iter().filter_map(|(&track, sender)| Some((track, sender.feed.as_ref()?)));
+        let frames = feeds().map(|(track, feed)| (track, feed.watch())).collect();
+        let video = feeds().map(|(_, feed)| feed).find(|feed| feed.track.kind() == MediaKind::Video);
+        video.iter().for_each(|feed| feed.request_key_frame());
         self.player = Some(Player {
             frames,
             key_wanted: video.is_some(),
@@ -509,13 +679,13 @@ impl Connection {
     fn skip(&mut self, track: usize, missed: u64) {
         self.shared.counters.frames_skipped.fetch_add(missed, Relaxed);
         let (Some(player), Some(sender)) = (&mut self.player, self.senders.get(&track)) else { return };
-        player.key_wanted |= sender.feed.track.kind() == MediaKind::Video;
+        player.key_wanted |= sender.track.kind() == MediaKind::Video;
         debug!(track, missed, "viewer is too slow");
     }
 
     async fn send(&mut self, track: usize, frame: &Frame) -> Result<(), Gone> {
         let (Some(player), Some(sender)) = (&mut self.player, self.senders.get_mut(&track)) else { return Ok(()) };
-        match sender.feed.track.kind() {
+        match sender.track.kind() {
             MediaKind::Video if player.key_wanted && !frame.key => {
                 // Before the first key frame nothing is lost: the viewer has not begun.
                 self.shared.counters.frames_skipped.fetch_add(u64::from(player.started), Relaxed);
@@ -525,24 +695,10 @@ impl Connection {
             MediaKind::Audio if !player.started => return Ok(()),
             MediaKind::Audio => {}
         }
-        let Sender { feed, packetizer, link } = sender;
+        let Sender { track, packetizer, link, .. } = sender;
         self.packets.clear();
-        packetizer.push(&feed.track, frame, &mut self.packets);
-        let bytes: usize = self.packets.iter().map(Bytes::len).sum();
-        self.shared.counters.packets_sent.fetch_add(self.packets.len() as u64, Relaxed);
-        self.shared.counters.bytes_sent.fetch_add(bytes as u64, Relaxed);
-        match link {
-            Link::Interleaved { rtp, .. } => {
-                self.out.reserve(bytes + 4 * self.packets.len());
-                self.packets.iter().for_each(|packet| interleave(&mut self.out, *rtp, packet));
-            }
-            Link::Udp { rtp, to, .. } => {
-                for packet in &self.packets {
-                    // A lost datagram is what UDP is; the viewer's silence ends the session.
-                    let _ = rtp.send_to(packet, to[0]).await;
-                }
-            }
-        }
+        packetizer.push(track, frame, &mut self.packets);
+        transmit(&self.shared.counters, &mut self.out, &self.packets, link).await;
         Ok(())
     }
 
@@ -550,9 +706,9 @@ impl Connection {
     async fn report(&mut self) {
         let Some(player) = &mut self.player else { return };
         player.next_report = Instant::now() + REPORT_INTERVAL;
-        let (elapsed, wall) = (self.shared.clock.elapsed(), clock::wall());
-        for Sender { feed, packetizer, link } in self.senders.values_mut() {
-            let ticks = clock::ticks(elapsed, feed.track.clock_rate).0;
+        let (elapsed, wall) = (self.shared.clock.elapsed(), self.shared.clock.wall());
+        for Sender { track, packetizer, link, .. } in self.senders.values_mut() {
+            let ticks = clock::ticks(elapsed, track.clock_rate).0;
             let report = packetizer.report(rtcp::NtpTime::from_unix_micros(wall.0), ticks, "camera");
             match link {
                 Link::Interleaved { rtcp, .. } => interleave(&mut self.out, *rtcp, &report),
@@ -576,6 +732,25 @@ impl Connection {
     }
 }
 
+/// Sends a frame's packets, over TCP as soon as the socket takes them.
+async fn transmit(counters: &Counters, out: &mut BytesMut, packets: &[Bytes], link: &Link) {
+    let bytes: usize = packets.iter().map(Bytes::len).sum();
+    counters.packets_sent.fetch_add(packets.len() as u64, Relaxed);
+    counters.bytes_sent.fetch_add(bytes as u64, Relaxed);
+    match link {
+        Link::Interleaved { rtp, .. } => {
+            out.reserve(bytes + 4 * packets.len());
+            packets.iter().for_each(|packet| interleave(out, *rtp, packet));
+        }
+        Link::Udp { rtp, to, .. } => {
+            for packet in packets {
+                // A lost datagram is what UDP is; the viewer's silence ends the session.
+                let _ = rtp.send_to(packet, to[0]).await;
+            }
+        }
+    }
+}
+
 /// Appends a packet in the framing of RFC 2326 §10.12.
 fn interleave(out: &mut BytesMut, channel: u8, packet: &[u8]) {
     out.put_slice(&interleaved_header(channel, packet.len()));
@@ -585,6 +760,13 @@ fn interleave(out: &mut BytesMut, channel: u8, packet: &[u8]) {
 async fn receive(frames: Option<(&usize, &mut broadcast::Receiver<Arc<Frame>>)>) -> Wake {
     match frames {
         Some((&track, frames)) => Wake::Frame(track, frames.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+async fn recorded(footage: Option<&mut Footage>) -> Wake {
+    match footage.filter(|footage| footage.is_playing()) {
+        Some(footage) => Wake::Piece(footage.next().await.map(Box::new)),
         None => std::future::pending().await,
     }
 }
