@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use av::Pcm;
+use av::{Pcm, UnixMicros};
 use bytes::Bytes;
-use media::{Hub, Registration, StartRequest, StreamWriter};
+use media::{Footage, Hub, Registration, StartRequest, StreamWriter};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -19,11 +19,12 @@ use crate::backoff::Backoff;
 use crate::control::{Control, bounded};
 use crate::dial::Dialer;
 use crate::driver::{
-    ChannelNo, DeviceFacts, Driver, DriverError, Login, Mirror, PresetNo, Quality, Velocity, stream_id,
+    ChannelNo, DeviceFacts, Driver, DriverError, Login, Mirror, PresetNo, Quality, Recording, Velocity, stream_id,
 };
 use crate::isapi::IsapiDriver;
 use crate::onvif::OnvifDriver;
 use crate::push::PushDriver;
+use crate::replay::DeviceFootage;
 use crate::rtsp::RtspDriver;
 
 #[cfg(test)]
@@ -36,6 +37,8 @@ const PING_INTERVAL: Duration = Duration::from_secs(3);
 const PUSH_INTERVAL: Duration = Duration::from_millis(500);
 /// A look at a whole device is a dozen questions, one after the other.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A search of a month on a device that gives 40 files at a time.
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(10);
 /// One lost answer is weather, two are a dead camera.
 const MISSES: u32 = 2;
 /// A stream survives its camera's hiccup for this long; then its viewers are told.
@@ -242,6 +245,29 @@ impl DeviceHandle {
         self.control.ask(self.driver.snapshot(channel)).await
     }
 
+    /// The device's own footage that overlaps a range, ascending and not clipped; empty when there is none.
+    /// Takes up to 10 s where much was recorded, and keeps nobody from asking for other things meanwhile.
+    ///
+    /// # Errors
+    /// `Unsupported` without storage.
+    pub async fn recordings(
+        &self,
+        channel: ChannelNo,
+        from: UnixMicros,
+        to: UnixMicros,
+    ) -> Result<Vec<Recording>, DriverError> {
+        let search = timeout(SEARCH_TIMEOUT, self.driver.recordings(channel, from, to));
+        search.await.map_err(|_| DriverError::Timeout { step: "search" })?
+    }
+
+    /// The device's own footage between two moments, for one viewer. Nothing is asked of the device before
+    /// it is read; each seek and each other speed ends the session there and begins another, and dropping it
+    /// ends it for good. A device that serves no further session is `Busy`.
+    pub fn footage(&self, channel: ChannelNo, from: UnixMicros, to: UnixMicros) -> Box<dyn Footage> {
+        let source = self.control.replay_source();
+        Box::new(DeviceFootage::new(source, channel, from, to))
+    }
+
     /// Opens the speaker and lets the sound be heard: the answer comes when it begins. It is cut when
     /// the device is stopped here.
     ///
@@ -427,10 +453,15 @@ impl Actor {
                     }
                     if !matches!(&*self.presence.borrow(), Presence::Offline(before) if *before == why) {
                         let event = DeviceEvent::Offline { serial: self.spec.serial.clone(), why: why.clone() };
-                        self.tell(Presence::Offline(why), event).await;
+                        self.tell(Presence::Offline(why.clone()), event).await;
                     }
                     look_at = Instant::now()
-                        + if self.spec.kind == DriverKind::RtmpPush { PUSH_INTERVAL } else { backoff.failed() };
+                        + match (self.spec.kind, &why) {
+                            (DriverKind::RtmpPush, _) => PUSH_INTERVAL,
+                            // Another login comes with another spec, and that with another actor.
+                            (_, DriverError::LoginRefused) => backoff.refused(),
+                            _ => backoff.failed(),
+                        };
                 }
             }
         }

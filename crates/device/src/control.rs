@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, info, info_span, warn};
 
 use crate::driver::{ChannelNo, DeviceFacts, Driver, DriverError, Limit, Position, PresetNo, Velocity};
+use crate::replay::Source;
 
 /// A device that has not answered by then will not: the API promises its own answer within 5 s.
 /// Waiting for one's turn is part of it.
@@ -44,7 +45,7 @@ pub(crate) struct Control {
     watchdog: Duration,
     /// The device is no longer ours: nothing more is asked of it.
     cancel: CancellationToken,
-    /// Sounds being played.
+    /// Sounds and footage being played.
     tasks: TaskTracker,
 }
 
@@ -253,6 +254,11 @@ impl Control {
         let span = info_span!("speaker", %channel);
         self.tasks.spawn(play.instrument(span));
         Ok(())
+    }
+
+    /// What playing the device's own footage needs of it.
+    pub(crate) fn replay_source(&self) -> Source {
+        Source { driver: self.driver.clone(), cancel: self.cancel.clone(), tasks: self.tasks.clone() }
     }
 
     /// Stops motors that nobody has stopped in time.

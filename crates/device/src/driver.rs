@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use async_trait::async_trait;
-use av::Pcm;
+use av::{Pcm, UnixMicros};
 use bytes::Bytes;
 use media::StreamWriter;
+use tokio::sync::mpsc;
 
 /// Number of a video source within a device, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -134,6 +135,11 @@ pub struct Position {
 /// Largest picture taken from a device's snapshot, bytes.
 pub const SNAPSHOT_BYTES_MAX: usize = 8 << 20;
 
+/// Whether bytes begin as a JPEG does (ISO 10918-1 B.1.1.3: SOI and the next marker).
+pub(crate) fn is_jpeg(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0xFF, 0xD8, 0xFF])
+}
+
 /// An end of a motor's travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
@@ -162,6 +168,43 @@ pub enum Mirror {
     Centre,
 }
 
+/// Why footage on a device was recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RecordingKind {
+    /// By the clock, or all the time.
+    Timed,
+    /// Because something happened.
+    Event,
+}
+
+/// A stretch of footage that a device keeps itself. Moments are ours: the driver has corrected a device
+/// whose clock is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recording {
+    /// When it begins.
+    pub from: UnixMicros,
+    /// When it ends; of one that grows, now.
+    pub to: UnixMicros,
+    /// Why it was recorded.
+    pub kind: RecordingKind,
+    /// Its size, where the device tells.
+    pub bytes: Option<u64>,
+}
+
+/// What to play of a device's own footage. Moments are ours, as in [`Recording`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ReplayAsk {
+    /// From the last key frame at or before this moment on; gaps are skipped.
+    pub from: UnixMicros,
+    /// Up to here.
+    pub to: UnixMicros,
+    /// How many times faster than it happened it will be read, 0.5 to 16. A device that can send as fast
+    /// as it is read (ONVIF `Rate-Control: no`) is asked to; another is asked for this speed.
+    pub speed: f32,
+    /// Key frames alone suffice.
+    pub key_frames_only: bool,
+}
+
 /// Why a device did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DriverError {
@@ -186,6 +229,9 @@ pub enum DriverError {
     /// Somebody is speaking through it.
     #[error("the speaker is in use")]
     SpeakerBusy,
+    /// It plays its footage to no further viewer.
+    #[error("the device serves no further playback session")]
+    ReplayBusy,
     /// It understood and would not.
     #[error("refused by the device at {step}: {cause}")]
     Refused {
@@ -235,6 +281,7 @@ impl DriverError {
             DriverError::PresetUnknown | DriverError::PresetsFull | DriverError::PresetReached => "preset",
             DriverError::Masked => "mask",
             DriverError::SpeakerBusy => "speaker",
+            DriverError::ReplayBusy => "replay",
             DriverError::Unreachable { step, .. }
             | DriverError::Timeout { step }
             | DriverError::Refused { step, .. }
@@ -322,6 +369,29 @@ pub trait Driver: Send + Sync + 'static {
 
     /// Opens the speaker. `SpeakerBusy` when the device says that somebody else has it.
     async fn open_speaker(&self, _channel: ChannelNo) -> Result<Box<dyn Speaker>, DriverError> {
+        Err(DriverError::Unsupported)
+    }
+
+    /// The device's own footage that overlaps a range, ascending and not clipped, paged searches followed
+    /// to their end. Empty when there is none; `Unsupported` without storage.
+    async fn recordings(
+        &self,
+        _channel: ChannelNo,
+        _from: UnixMicros,
+        _to: UnixMicros,
+    ) -> Result<Vec<Recording>, DriverError> {
+        Err(DriverError::Unsupported)
+    }
+
+    /// Plays the device's own footage into `out` as [`media::Footage::read`] gives it, no faster than it is
+    /// taken from there, until the range is played or fails. Dropping the future ends the device's session.
+    /// `ReplayBusy` when the device serves no further one.
+    async fn replay(
+        &self,
+        _channel: ChannelNo,
+        _ask: ReplayAsk,
+        _out: mpsc::Sender<media::Item>,
+    ) -> Result<(), DriverError> {
         Err(DriverError::Unsupported)
     }
 }

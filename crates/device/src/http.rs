@@ -214,6 +214,26 @@ impl CameraHttp {
     }
 }
 
+/// The address of a camera as people write it: a URL, or a host with or without port. `path` completes
+/// the example that a refusal gives.
+///
+/// # Errors
+/// `AddressRefused` if it is no HTTP address, or holds a login, which has its own place.
+pub(crate) fn address(text: &str, path: &str) -> Result<Url, DriverError> {
+    let refused = |why: &str| DriverError::AddressRefused(format!("{why}; an example: http://192.168.1.64{path}"));
+    let text = text.trim();
+    let full = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let mut url = Url::parse(&full).map_err(|error| refused(&error.to_string()))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(refused("not an address of HTTP"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(refused("user name and password do not belong into the address"));
+    }
+    url.set_fragment(None);
+    Ok(url)
+}
+
 fn unreachable(error: &reqwest::Error) -> DriverError {
     let step = if error.is_connect() { "dial" } else { "http" };
     if error.is_timeout() {

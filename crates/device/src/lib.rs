@@ -13,6 +13,7 @@ mod http;
 mod isapi;
 mod onvif;
 mod push;
+mod replay;
 mod rtsp;
 
 pub use actor::{DeviceEvent, DeviceHandle, DeviceSpec, DriverKind, Presence, Supervisor, SupervisorSettings, probe};
@@ -22,7 +23,7 @@ pub use dial::{AllowedHost, Dialer};
 pub use discovery::{FoundCamera, discover};
 pub use driver::{
     ChannelFacts, ChannelNo, DeviceFacts, Driver, DriverError, Limit, Login, Mirror, Position, PresetNo, Quality,
-    SNAPSHOT_BYTES_MAX, Speaker, StreamFacts, Velocity, stream_id,
+    Recording, RecordingKind, ReplayAsk, SNAPSHOT_BYTES_MAX, Speaker, StreamFacts, Velocity, stream_id,
 };
 pub use isapi::IsapiDriver;
 pub use onvif::OnvifDriver;

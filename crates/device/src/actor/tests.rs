@@ -18,6 +18,8 @@ const WATCHDOG: Duration = Duration::from_secs(30);
 /// How the device behaves; all may change while it runs.
 struct Script {
     gone: bool,
+    /// Lets nobody in.
+    refuses: bool,
     /// What it never answers.
     hangs: BTreeSet<&'static str>,
     position: Result<Position, DriverError>,
@@ -39,6 +41,7 @@ impl Scripted {
     fn new() -> Arc<Scripted> {
         let script = Script {
             gone: false,
+            refuses: false,
             hangs: BTreeSet::new(),
             position: Err(DriverError::Unsupported),
             mask: Err(DriverError::Unsupported),
@@ -107,6 +110,10 @@ impl Driver for Device {
     }
 
     async fn ping(&self) -> Result<(), DriverError> {
+        if self.0.script().refuses {
+            self.0.hear("login", ONE).await;
+            return Err(DriverError::LoginRefused);
+        }
         match self.0.script().gone {
             true => Err(DriverError::Unreachable { step: "dial", cause: "gone".into() }),
             false => Ok(()),
@@ -465,4 +472,21 @@ async fn a_shutdown_does_not_wait_for_a_device_that_hangs() {
     let began = Instant::now();
     world.supervisor.shutdown().await;
     assert_eq!(took(began), 4.5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_password_is_not_tried_until_the_device_locks_us_out() {
+    let mut world = World::new();
+    let (scripted, handle) = world.device("A").await;
+    scripted.script().refuses = true;
+    assert!(matches!(world.events.recv().await, Some(DeviceEvent::Offline { why: DriverError::LoginRefused, .. })));
+    sleep(Duration::from_secs(3600)).await;
+    assert_eq!(handle.presence(), Presence::Offline(DriverError::LoginRefused));
+    let tried = scripted.heard().len();
+    assert!((8..20).contains(&tried), "{tried} times in an hour");
+    // The right one comes with another spec, and is tried at once.
+    let world_now = Instant::now();
+    scripted.script().refuses = false;
+    let (_, handle) = world.device_with("A", scripted.clone()).await;
+    assert!(handle.online_by(world_now + Duration::from_secs(1)).await);
 }

@@ -77,6 +77,11 @@ impl Client {
         told(&self.send(Method::PUT, path, Some(document.to_document())).await?)
     }
 
+    /// Asks by a document and is answered by another.
+    pub(super) async fn post<D: Document>(&self, path: &str, document: &impl Document) -> Result<D, Failure> {
+        read(&self.send(Method::POST, path, Some(document.to_document())).await?)
+    }
+
     /// Has something done that takes no document.
     pub(super) async fn command(&self, method: Method, path: &str) -> Result<(), Failure> {
         told(&self.send(method, path, None).await?)

@@ -240,7 +240,7 @@ pub(super) fn speaker(
 
 /// Capabilities by their names in the platform's set; what is absent is not supported. A device has
 /// what any of its channels has.
-pub(super) fn capabilities(abilities: &[Abilities], capture: bool, talk: bool) -> BTreeMap<String, String> {
+pub(super) fn capabilities(abilities: &[Abilities], capture: bool, talk: bool, disk: bool) -> BTreeMap<String, String> {
     let motor = |has: fn(&Motor) -> bool| abilities.iter().any(|a| a.motor.as_ref().is_some_and(has));
     let flips = |style: usize| abilities.iter().any(|a| a.flips.contains(&Flip::STYLES[style].1));
     let all = [
@@ -257,6 +257,9 @@ pub(super) fn capabilities(abilities: &[Abilities], capture: bool, talk: bool) -
         ("support_capture", capture),
         // Sound goes both ways at once.
         ("support_talk", talk),
+        ("support_disk", disk),
+        // By moment, and again while it plays.
+        ("support_seek_playback", disk),
     ];
     all.into_iter().filter(|(_, has)| *has).map(|(name, _)| (name.to_owned(), "1".to_owned())).collect()
 }

@@ -7,6 +7,7 @@
 mod client;
 mod facts;
 mod speaker;
+mod storage;
 
 #[cfg(test)]
 mod tests;
@@ -15,22 +16,25 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
+use av::UnixMicros;
 use bytes::Bytes;
-use media::StreamWriter;
+use media::{Item, StreamWriter};
 use proto::isapi::{
     AdminAccessProtocolList, DeviceInfo, Flip, ImageFlip, ImageFlipCap, InputProxyChannelList,
     InputProxyChannelStatusList, PrivacyMask, PrivacyMaskRegion, PtzChannelCap, PtzData, PtzPreset, PtzPresetList,
     PtzStatus, StreamingChannelList, TwoWayAudioChannel, TwoWayAudioChannelList, VideoInputChannelList, path,
 };
 use reqwest::{Method, Url};
+use tokio::sync::mpsc;
 
 use self::client::{Client, Failure};
 use self::facts::{Abilities, Channel, Motor};
 use self::speaker::OpenSpeaker;
+use self::storage::Clock;
 use crate::dial::Dialer;
 use crate::driver::{
-    ChannelNo, DeviceFacts, Driver, DriverError, Login, Mirror, Position, PresetNo, Quality, SNAPSHOT_BYTES_MAX,
-    Speaker, Velocity,
+    ChannelNo, DeviceFacts, Driver, DriverError, Login, Mirror, Position, PresetNo, Quality, Recording, ReplayAsk,
+    SNAPSHOT_BYTES_MAX, Speaker, Velocity, is_jpeg,
 };
 
 /// RTSP's port where the device does not tell (RFC 2326 §9.2).
@@ -40,8 +44,6 @@ const RTSP_PORT: u16 = 554;
 const LOOKED_AT: usize = 4;
 /// Tenths of a degree by which a motor has surely moved.
 const MOVED: i32 = 5;
-/// How a JPEG begins (ISO 10918-1 B.1.1.3: SOI and the next marker).
-const JPEG: [u8; 3] = [0xFF, 0xD8, 0xFF];
 
 /// A camera or recorder that speaks ISAPI.
 pub struct IsapiDriver {
@@ -51,6 +53,8 @@ pub struct IsapiDriver {
     /// What the last look at it found; none before the first.
     session: Mutex<Option<Arc<Session>>>,
     tilts: Mutex<BTreeMap<ChannelNo, Tilt>>,
+    /// How it tells time, as the footage of each channel shows.
+    clocks: Mutex<BTreeMap<ChannelNo, Clock>>,
 }
 
 /// What a look at the device found.
@@ -98,20 +102,10 @@ impl Tilt {
 /// # Errors
 /// `AddressRefused` if it is no HTTP address, or holds a login, which has its own place.
 fn base(address: &str) -> Result<Url, DriverError> {
-    let refused = |why: &str| DriverError::AddressRefused(format!("{why}; an example: http://192.168.1.64"));
-    let address = address.trim();
-    let full = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
-    let mut url = Url::parse(&full).map_err(|error| refused(&error.to_string()))?;
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(refused("not an address of HTTP"));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(refused("user name and password do not belong into the address"));
-    }
+    let mut url = crate::http::address(address, "")?;
     // Paths are ISAPI's own.
     url.set_path("/");
     url.set_query(None);
-    url.set_fragment(None);
     Ok(url)
 }
 
@@ -127,6 +121,7 @@ impl IsapiDriver {
             login,
             session: Mutex::new(None),
             tilts: Mutex::default(),
+            clocks: Mutex::default(),
         })
     }
 
@@ -181,7 +176,7 @@ impl IsapiDriver {
             firmware: known(Some(firmware.join(" "))),
             serial: known(serial),
             channels: session.channels.iter().map(Channel::facts).collect(),
-            capabilities: facts::capabilities(&abilities, capture, talk),
+            capabilities: facts::capabilities(&abilities, capture, talk, self.has_storage().await?),
         };
         let session = Arc::new(session);
         *self.known() = Some(session.clone());
@@ -214,7 +209,7 @@ impl IsapiDriver {
         let motor = match Failure::optional(self.client.get::<PtzChannelCap>(&format!("{ptz}/capabilities")).await)? {
             None => None,
             Some(cap) => {
-                let presets = self.client.get::<PtzPresetList>(&format!("{ptz}/presets")).await;
+                let presets = self.client.get::<PtzPresetList>(&presets_path(channel)).await;
                 Motor::of(cap, Failure::optional(presets)?.is_some())
             }
         };
@@ -240,7 +235,7 @@ impl IsapiDriver {
     async fn picture(&self, channel: ChannelNo) -> Result<Vec<u8>, Failure> {
         let path = format!("{}/{}/picture", path::STREAMS, path::stream_id(channel.0, false));
         let picture = self.client.bytes(&path, SNAPSHOT_BYTES_MAX).await?;
-        if !picture.starts_with(&JPEG) {
+        if !is_jpeg(&picture) {
             let cause = if picture.is_empty() { "it sends an empty picture" } else { "what it sends is no JPEG" };
             return Err(Failure::Broken(DriverError::Protocol { step: "picture", cause: cause.into() }));
         }
@@ -490,5 +485,18 @@ impl Driver for IsapiDriver {
         let found = facts::speaker(&session.speakers, channel, session.recorder).ok_or(DriverError::Unsupported)?;
         let law = speaker::law(found).ok_or(DriverError::Unsupported)?;
         Ok(Box::new(OpenSpeaker::open(self.client.clone(), found.id, law).await?))
+    }
+
+    async fn recordings(
+        &self,
+        channel: ChannelNo,
+        from: UnixMicros,
+        to: UnixMicros,
+    ) -> Result<Vec<Recording>, DriverError> {
+        self.files(channel, from, to).await
+    }
+
+    async fn replay(&self, channel: ChannelNo, ask: ReplayAsk, out: mpsc::Sender<Item>) -> Result<(), DriverError> {
+        self.play_back(channel, ask, &out).await
     }
 }

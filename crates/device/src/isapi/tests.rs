@@ -9,15 +9,19 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method as HttpMethod, Response, Uri};
 use futures_util::{StreamExt, stream};
+use proto::calendar;
 use proto::digest::{Denied, Verifier};
-use proto::isapi::{Document, Refusal, ResponseStatus};
+use proto::isapi::{
+    CmSearchDescription, CmSearchResult, Document, MediaSegmentDescriptor, Refusal, ResponseStatus, SearchMatchItem,
+    TimeSpan,
+};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::*;
 use crate::dial::AllowedHost;
-use crate::driver::Quality;
+use crate::driver::{Quality, RecordingKind};
 
 const USER: &str = "admin";
 const PASSWORD: &str = "Str0ng:&<";
@@ -34,6 +38,8 @@ enum Reply {
     Break,
     /// Takes the body for so long and then refuses it, or until its end and answers.
     Speaker(Option<usize>),
+    /// Files, from when to when as it writes that, with their kinds; so many a page.
+    Files(Vec<(i64, i64, &'static str)>, usize),
 }
 
 impl From<&str> for Reply {
@@ -277,8 +283,44 @@ async fn answer(
             // The first part gets through before the connection breaks.
             Response::new(Body::from_stream(broken.chain(stream::pending())))
         }
+        Some(Reply::Files(files, page)) => {
+            let asked = CmSearchDescription::parse(&device.heard.lock().unwrap().last().unwrap().body).unwrap();
+            text(200, found(&files, page, &asked).to_document())
+        }
         Some(Reply::Speaker(None)) => text(200, ResponseStatus::ok(target).to_document()),
         Some(Reply::Speaker(Some(_))) => text(503, ResponseStatus::refused(target, Refusal::Busy).to_document()),
+    }
+}
+
+fn found(files: &[(i64, i64, &'static str)], page: usize, asked: &CmSearchDescription) -> CmSearchResult {
+    let [span] = asked.spans[..] else { panic!("{asked:?}") };
+    let matching: Vec<_> = files.iter().filter(|(from, to, _)| *to > span.start.0 && *from < span.end.0).collect();
+    let position = asked.position.unwrap() as usize;
+    let page = matching.iter().skip(position).take(page.min(asked.max_results.unwrap() as usize));
+    let matches: Vec<_> = page
+        .map(|&&(from, to, kind)| SearchMatchItem {
+            source_id: None,
+            track: Some(101),
+            span: TimeSpan { start: UnixMicros(from), end: UnixMicros(to) },
+            media: Some(MediaSegmentDescriptor {
+                content_type: Some("video".into()),
+                codec_type: None,
+                playback_uri: Some(format!("rtsp://10.0.0.1/Streaming/tracks/101?starttime=x&size={}", from % 1000)),
+            }),
+            metadata: vec![format!("recordType.meta.hikvision.com/{kind}")],
+        })
+        .collect();
+    let status = match (position + matches.len() < matching.len(), matching.is_empty()) {
+        (true, _) => CmSearchResult::MORE,
+        (false, true) => CmSearchResult::NO_MATCHES,
+        (false, false) => CmSearchResult::OK,
+    };
+    CmSearchResult {
+        search_id: Some(asked.search_id.clone()),
+        response_status: Some(true),
+        response_status_string: status.into(),
+        matches_number: Some(matches.len() as i32),
+        matches,
     }
 }
 
@@ -871,4 +913,158 @@ fn addresses_as_people_write_them() {
         assert!(matches!(error, DriverError::AddressRefused(_)), "{bad}: {error}");
         assert!(!error.to_string().contains("secret"));
     }
+}
+
+const SECOND: i64 = 1_000_000;
+const HOUR: i64 = 3600 * SECOND;
+
+fn now() -> i64 {
+    crate::rtsp::wall().0
+}
+
+impl Device {
+    /// Its clock is so far ahead, and its zone so far east.
+    fn clock(&self, ahead: i64, east: i64) {
+        let local = calendar::write(UnixMicros((now() + ahead + east) / SECOND * SECOND));
+        let (hours, minutes) = (east / HOUR, east % HOUR / (60 * SECOND));
+        let told = format!("{}+{hours:02}:{minutes:02}", local.trim_end_matches('Z'));
+        let status = format!("<DeviceStatus><currentDeviceTime>{told}</currentDeviceTime></DeviceStatus>");
+        self.on("GET System/status", status.as_str());
+    }
+
+    /// Searches it was asked for, since the last time.
+    fn searches(&self) -> Vec<CmSearchDescription> {
+        let heard = std::mem::take(&mut *self.scripted.heard.lock().unwrap());
+        let searches = heard.iter().filter(|heard| heard.what.ends_with("/search"));
+        searches.map(|heard| CmSearchDescription::parse(&heard.body).unwrap()).collect()
+    }
+}
+
+#[tokio::test]
+async fn files_are_found_over_all_pages_and_by_our_clock() {
+    let device = Device::dome().await;
+    let base = (now() / SECOND - 36_000) * SECOND;
+    // An hour ahead.
+    device.clock(HOUR, 0);
+    let file = |n: i64| (base + HOUR + n * 600 * SECOND + n, base + HOUR + (n + 1) * 600 * SECOND, "timing");
+    let mut files: Vec<_> = (0..100).map(file).collect();
+    files[3].2 = "motion";
+    device.on("POST ContentMgmt/search", Reply::Files(files, 30));
+    let driver = device.driver();
+    let found = driver.recordings(ONE, UnixMicros(base), UnixMicros(base + 30 * HOUR)).await.unwrap();
+    assert_eq!(found.len(), 100);
+    for (n, file) in (0..).zip(&found) {
+        let near = |a: i64, b: i64| (a - b).abs() <= 2 * SECOND;
+        assert!(near(file.from.0, base + n * 600 * SECOND), "{n}: {file:?}");
+        assert!(near(file.to.0, base + (n + 1) * 600 * SECOND), "{n}: {file:?}");
+        assert_eq!(file.kind, if n == 3 { RecordingKind::Event } else { RecordingKind::Timed });
+    }
+    assert!(found[0].bytes.is_some());
+    let searches = device.searches();
+    assert_eq!(searches.iter().map(|it| it.position.unwrap()).collect::<Vec<_>>(), [0, 30, 60, 90]);
+    assert!(searches.iter().all(|it| it.search_id == searches[0].search_id && it.tracks == [101]));
+    let nothing = driver.recordings(ONE, UnixMicros(base - 9 * HOUR), UnixMicros(base - 8 * HOUR)).await;
+    assert_eq!(nothing, Ok(vec![]));
+    assert_eq!(device.searches().len(), 1, "its clock is known");
+}
+
+#[tokio::test]
+async fn a_device_that_writes_its_local_time_as_utc_is_found_out() {
+    let device = Device::dome().await;
+    let east = 8 * HOUR;
+    let base = (now() / SECOND - 600) * SECOND;
+    for local in [true, false] {
+        let written = base + if local { east } else { 0 };
+        device.clock(0, east);
+        // It records now.
+        let files = vec![(written, written + 600 * SECOND, "timing")];
+        device.on("POST ContentMgmt/search", Reply::Files(files, 40));
+        let found = device.driver().recordings(ONE, UnixMicros(base - HOUR), UnixMicros(base + HOUR)).await.unwrap();
+        let [file] = &found[..] else { panic!("{local}: {found:?}") };
+        assert_eq!((file.from.0, file.to.0), (base, base + 600 * SECOND), "{local}");
+    }
+}
+
+#[tokio::test]
+async fn a_search_that_fails_is_told_as_what_it_is() {
+    let device = Device::dome().await;
+    let ask = async || device.driver().recordings(ONE, UnixMicros(0), UnixMicros(HOUR)).await;
+    assert_eq!(ask().await, Err(DriverError::Unsupported));
+    device.on("POST ContentMgmt/search", refused(Refusal::Busy));
+    assert!(matches!(ask().await, Err(DriverError::Refused { step: "search", .. })));
+    device.on("POST ContentMgmt/search", "<html/>");
+    assert!(matches!(ask().await, Err(DriverError::Protocol { .. })));
+    device.on("POST ContentMgmt/search", Reply::Break);
+    assert!(matches!(ask().await, Err(DriverError::Unreachable { .. })));
+    // One that always has more says the same page again and again; it ends.
+    let more = "<CMSearchResult><responseStatusStrg>MORE</responseStatusStrg><matchList/></CMSearchResult>";
+    device.on("POST ContentMgmt/search", more);
+    assert_eq!(ask().await, Ok(vec![]));
+}
+
+#[tokio::test]
+async fn storage_is_told_by_the_device() {
+    let device = Device::dome().await;
+    let disk = async || device.driver().probe().await.unwrap().capabilities.contains_key("support_disk");
+    assert!(!disk().await);
+    device.on("GET ContentMgmt/record/tracks", "<TrackList><Track><id>101</id></Track></TrackList>");
+    assert!(disk().await);
+    let storage =
+        |status: &str| format!("<storage><hddList><hdd><id>1</id><status>{status}</status></hdd></hddList></storage>");
+    device.on("GET ContentMgmt/Storage", storage("error").as_str());
+    assert!(!disk().await, "it says more than the tracks");
+    device.on("GET ContentMgmt/Storage", storage("ok").as_str());
+    assert!(disk().await);
+}
+
+#[tokio::test]
+async fn files_are_played_one_run_after_the_other() {
+    use crate::rtsp::recorder::{self, Recorder};
+    let device = Device::dome().await;
+    device.clock(0, 0);
+    let base = (now() / SECOND - 3600) * SECOND;
+    let stretches = vec![(base, base + 10 * SECOND), (base + 600 * SECOND, base + 610 * SECOND)];
+    // Two files follow each other; the third is apart.
+    let files = vec![
+        (base, base + 4 * SECOND, "timing"),
+        (base + 4 * SECOND, base + 10 * SECOND, "timing"),
+        (base + 600 * SECOND, base + 610 * SECOND, "timing"),
+    ];
+    device.on("POST ContentMgmt/search", Reply::Files(files, 40));
+    // It paces itself, as these devices do.
+    let recorder = Recorder::start(recorder::Script { stretches: stretches.clone(), ..Default::default() }).await;
+    let ports = format!(
+        "<AdminAccessProtocolList><AdminAccessProtocol><id>4</id><protocol>RTSP</protocol><portNo>{}</portNo></AdminAccessProtocol></AdminAccessProtocolList>",
+        recorder.port
+    );
+    device.on("GET Security/adminAccesses", ports.as_str());
+    let driver = device.driver();
+    let (out, mut items) = mpsc::channel(4);
+    let ask = ReplayAsk {
+        from: UnixMicros(base + 3 * SECOND),
+        to: UnixMicros(base + 605 * SECOND),
+        speed: 16.0,
+        key_frames_only: false,
+    };
+    let read = async {
+        let mut walls = Vec::new();
+        while let Some(item) = items.recv().await {
+            if let Item::Frame(frame) = item {
+                walls.push(frame.wall.0);
+            }
+        }
+        walls
+    };
+    let (played, walls) = tokio::join!(driver.replay(ONE, ask, out), read);
+    played.unwrap();
+    let all = recorder::pictures(&stretches);
+    let wanted: Vec<i64> = all.into_iter().map(|(at, _)| at).filter(|at| (ask.from.0..ask.to.0).contains(at)).collect();
+    assert_eq!(walls.len(), wanted.len());
+    assert!(walls.iter().zip(&wanted).all(|(a, b)| (a - b).abs() < 2000), "{walls:?}");
+    let heard = recorder.heard();
+    let time = |at: i64| calendar::write_basic(UnixMicros(at));
+    let path = |from: i64, to: i64| format!("Streaming/tracks/101?starttime={}&endtime={}", time(from), time(to));
+    let [first, second] = [path(base + 3 * SECOND, base + 10 * SECOND), path(base + 600 * SECOND, base + 605 * SECOND)];
+    assert_eq!(heard.paths, [first, second]);
+    assert!(heard.plays.iter().all(|play| play.scale == Some(16.0)));
 }

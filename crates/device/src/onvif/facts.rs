@@ -133,6 +133,8 @@ pub(super) struct Abilities {
     pub(super) snapshot: bool,
     /// It takes sound.
     pub(super) speaker: bool,
+    /// It keeps footage.
+    pub(super) storage: bool,
 }
 
 /// Capabilities by their names in the platform's set; what is absent is not supported. `motors` are those
@@ -161,6 +163,9 @@ pub(super) fn capabilities<'a>(
         ("support_capture", abilities.snapshot),
         // Full duplex: the back channel runs beside the camera's own sound.
         ("support_talk", abilities.speaker),
+        ("support_disk", abilities.storage),
+        // By moment, and again while it plays.
+        ("support_seek_playback", abilities.storage),
     ];
     all.into_iter().filter(|(_, has)| *has).map(|(name, _)| (name.to_owned(), "1".to_owned())).collect()
 }

@@ -4,6 +4,7 @@ mod client;
 mod facts;
 mod motor;
 mod picture;
+mod storage;
 mod xaddr;
 
 #[cfg(test)]
@@ -13,18 +14,22 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use av::UnixMicros;
 use bytes::Bytes;
-use media::StreamWriter;
+use media::{Item, StreamWriter};
 use proto::onvif::schema::{StreamSetup, StreamType, Transport, TransportProtocol};
 use proto::onvif::{Operation, device, imaging, media as onvif_media, media2, ns, ptz};
 use reqwest::Url;
+use tokio::sync::mpsc;
 
 use self::client::Client;
 use self::facts::{Abilities, Channel};
 use self::motor::{Motor, Mount};
+use self::storage::Storage;
 use crate::dial::Dialer;
 use crate::driver::{
-    ChannelNo, DeviceFacts, Driver, DriverError, Login, Mirror, Position, PresetNo, Quality, Speaker, Velocity,
+    ChannelNo, DeviceFacts, Driver, DriverError, Login, Mirror, Position, PresetNo, Quality, Recording, ReplayAsk,
+    Speaker, Velocity,
 };
 use crate::http::CameraHttp;
 use crate::rtsp::{self, speaker};
@@ -55,6 +60,8 @@ struct Session {
     channels: Vec<Channel>,
     /// The picture can be turned by 180°.
     rotates: bool,
+    /// What keeps footage, if anything does.
+    storage: Option<Storage>,
 }
 
 /// Addresses of the services, as the camera tells them.
@@ -64,6 +71,8 @@ struct Services {
     media2: Option<String>,
     ptz: Option<String>,
     imaging: Option<String>,
+    search: Option<String>,
+    replay: Option<String>,
 }
 
 impl OnvifDriver {
@@ -100,6 +109,8 @@ impl OnvifDriver {
                     ns::TR2 => found.media2 = Some(service.xaddr),
                     ns::TPTZ => found.ptz = Some(service.xaddr),
                     ns::TIMG => found.imaging = Some(service.xaddr),
+                    ns::TSE => found.search = Some(service.xaddr),
+                    ns::TRP => found.replay = Some(service.xaddr),
                     _ => {}
                 }
             }
@@ -110,6 +121,9 @@ impl OnvifDriver {
             found.media = told.media.map(|media| media.xaddr);
             found.ptz = told.ptz.map(|ptz| ptz.xaddr);
             found.imaging = told.imaging.map(|imaging| imaging.xaddr);
+            let later = told.extension.unwrap_or_default();
+            found.search = later.search.map(|search| search.xaddr);
+            found.replay = later.replay.map(|replay| replay.xaddr);
         }
         Ok(found)
     }
@@ -143,6 +157,14 @@ impl OnvifDriver {
             abilities.mask = told.is_some_and(|answer| answer.capabilities.mask == Some(true));
         }
         masks = masks.filter(|_| abilities.mask);
+        let storage = match services.search.as_ref().zip(services.replay.as_ref()) {
+            Some((search, replay)) => Some(Storage::new(here(search)?, here(replay)?)),
+            None => None,
+        };
+        if let Some(storage) = &storage {
+            // A camera whose card was taken out has the services all the same.
+            abilities.storage = optional(self.recorded(storage).await)?.is_some_and(|found| !found.is_empty());
+        }
         abilities.speaker = self.has_speaker(&media, &channels[0]).await?;
         if let [only] = &mut channels[..]
             && let Some(name) = self.name().await?
@@ -162,7 +184,7 @@ impl OnvifDriver {
                 abilities,
             ),
         };
-        let session = Arc::new(Session { media, masks, ptz, motors, channels, rotates: abilities.rotation });
+        let session = Arc::new(Session { media, masks, ptz, motors, channels, rotates: abilities.rotation, storage });
         *self.session.lock().expect("no panic while the session is locked") = Some(session.clone());
         Ok((session, facts))
     }
@@ -379,5 +401,18 @@ impl Driver for OnvifDriver {
     async fn open_speaker(&self, channel: ChannelNo) -> Result<Box<dyn Speaker>, DriverError> {
         let url = self.stream_url(channel, Quality::Main).await?;
         speaker::open(&self.dialer, url.as_str(), self.login.as_ref()).await
+    }
+
+    async fn recordings(
+        &self,
+        channel: ChannelNo,
+        from: UnixMicros,
+        to: UnixMicros,
+    ) -> Result<Vec<Recording>, DriverError> {
+        self.stretches(channel, from, to).await
+    }
+
+    async fn replay(&self, channel: ChannelNo, ask: ReplayAsk, out: mpsc::Sender<Item>) -> Result<(), DriverError> {
+        self.play_back(channel, ask, &out).await
     }
 }

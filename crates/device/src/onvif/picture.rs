@@ -9,15 +9,13 @@ use proto::onvif::schema::{
 use reqwest::{Method, StatusCode};
 
 use super::{OnvifDriver, xaddr};
-use crate::driver::{ChannelNo, DriverError, Mirror, SNAPSHOT_BYTES_MAX};
+use crate::driver::{ChannelNo, DriverError, Mirror, SNAPSHOT_BYTES_MAX, is_jpeg};
 
 /// Corners of the whole picture (Media2 §5.15: −1 to 1, the lower left being −1, −1).
 const WHOLE: [Vector; 4] =
     [Vector { x: -1.0, y: -1.0 }, Vector { x: -1.0, y: 1.0 }, Vector { x: 1.0, y: 1.0 }, Vector { x: 1.0, y: -1.0 }];
 /// A mask of this share of the picture covers the lens: cameras round its corners to their blocks.
 const COVERS: f32 = 0.95;
-/// First bytes of a JPEG: start of image, and the next marker's first.
-const JPEG: [u8; 3] = [0xff, 0xd8, 0xff];
 
 /// Whether a picture can be turned by 180°.
 pub(super) fn turns(options: &RotateOptions) -> bool {
@@ -119,7 +117,7 @@ impl OnvifDriver {
         match answer.status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(DriverError::LoginRefused),
             status if !status.is_success() => Err(DriverError::Refused { step, cause: format!("HTTP {status}") }),
-            _ if !answer.body.starts_with(&JPEG) => {
+            _ if !is_jpeg(&answer.body) => {
                 Err(DriverError::Protocol { step, cause: format!("{} bytes that are no JPEG", answer.body.len()) })
             }
             _ => Ok(answer.body.into()),

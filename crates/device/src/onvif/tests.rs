@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, Method, Response, Uri};
 use proto::digest::{Denied, Verifier};
 use proto::onvif::schema::*;
 use proto::onvif::security::CLOCK_SKEW_MAX;
-use proto::onvif::{Envelope, Fault, Message, Request, device, imaging, media as m, media2, ns, ptz};
+use proto::onvif::{Envelope, Fault, Message, Request, device, imaging, media as m, media2, ns, ptz, replay, search};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -55,6 +55,17 @@ struct Script {
     picture: Option<(u16, Vec<u8>)>,
     /// Port of RTSP; with one it has a loudspeaker.
     rtsp: Option<u16>,
+    /// What it keeps footage on.
+    card: Option<Card>,
+}
+
+/// A card with one recording. Moments are the camera's.
+#[derive(Clone, Default)]
+struct Card {
+    /// From when to when it has recorded, microseconds; what ends at the end of time grows.
+    stretches: Vec<(i64, i64)>,
+    /// Results of one answer.
+    page: usize,
 }
 
 /// What the camera was made to be.
@@ -65,6 +76,8 @@ struct State {
     presets: Vec<PtzPreset>,
     rotate: Option<Rotate>,
     masks: Vec<media2::Mask>,
+    /// Results that are still to be told, by token.
+    searches: BTreeMap<String, Vec<FindEventResult>>,
 }
 
 #[derive(Clone, Copy)]
@@ -111,6 +124,7 @@ impl Camera {
                 presets: vec![],
                 rotate: None,
                 masks: vec![],
+                searches: BTreeMap::new(),
             }),
             verifier: Mutex::new(Verifier::new("camera", Instant::now())),
             heard: Mutex::default(),
@@ -308,6 +322,9 @@ fn reply(
                 if !script.plain {
                     services.extend([(ns::TPTZ, "ptz"), (ns::TIMG, "imaging"), (ns::TR2, "media2")]);
                 }
+                if script.card.is_some() {
+                    services.extend([(ns::TSE, "search"), (ns::TRP, "replay")]);
+                }
                 of(device::GetServicesResponse { services: services.into_iter().map(service).collect() })
             }
             device::Request::GetCapabilities(_) => of(device::GetCapabilitiesResponse {
@@ -451,7 +468,101 @@ fn reply(
             }),
             _ => unsupported(),
         },
+        Request::Recording(_) => unsupported(),
+        Request::Search(request) => match (&script.card, request) {
+            (Some(card), request) => card_reply(card, &mut state.searches, request),
+            (None, _) => unsupported(),
+        },
+        Request::Replay(replay::Request::GetReplayUri(ask)) => {
+            // An address of its own network, as cameras behind a mapped port tell.
+            let port = script.rtsp.unwrap_or(554);
+            of(replay::GetReplayUriResponse {
+                uri: format!("rtsp://192.168.9.9:{port}/replay/{}", ask.recording_token),
+            })
+        }
+        Request::Replay(_) => unsupported(),
     }
+}
+
+fn card_reply(
+    card: &Card,
+    searches: &mut BTreeMap<String, Vec<FindEventResult>>,
+    request: search::Request,
+) -> Result<Envelope, Fault> {
+    let unknown = || Fault::sender(&["InvalidArgVal", "InvalidToken"], "no such search");
+    let state = |more: bool| if more { SearchState::Searching } else { SearchState::Completed };
+    Ok(match request {
+        search::Request::FindRecordings(_) => {
+            searches.insert("recordings".into(), Vec::new());
+            Envelope::of(&search::FindRecordingsResponse { search_token: "recordings".into() })
+        }
+        search::Request::GetRecordingSearchResults(ask) => {
+            searches.get(&ask.search_token).ok_or_else(unknown)?;
+            let track = |token: &str, track_type| TrackInformation {
+                track_token: token.into(),
+                track_type,
+                description: String::new(),
+                data_from: None,
+                data_to: None,
+            };
+            let (first, last) = (card.stretches.first(), card.stretches.last());
+            let recording = RecordingInformation {
+                recording_token: "rec".into(),
+                source: RecordingSourceInformation::default(),
+                earliest_recording: first.map(|(from, _)| UnixMicros(*from)),
+                latest_recording: last.map(|(_, to)| UnixMicros(*to)),
+                content: String::new(),
+                tracks: vec![track("v", TrackType::Video), track("a", TrackType::Audio)],
+                recording_status: RecordingStatus::Stopped,
+            };
+            let recording_information = if card.stretches.is_empty() { vec![] } else { vec![recording] };
+            let result_list = FindRecordingResultList { search_state: state(false), recording_information };
+            Envelope::of(&search::GetRecordingSearchResultsResponse { result_list })
+        }
+        search::Request::FindEvents(ask) => {
+            assert_eq!(ask.scope.included_recordings, ["rec"]);
+            let (from, to) = (ask.start_point.0, ask.end_point.unwrap().0);
+            let event = |track: &str, at: i64, present: bool, start: bool| FindEventResult {
+                recording_token: "rec".into(),
+                track_token: track.into(),
+                time: UnixMicros(at),
+                event: Notification {
+                    topic: Topic::new(search::TRACK_STATE),
+                    message: NotificationMessage {
+                        message: EventMessage {
+                            utc_time: None,
+                            property_operation: None,
+                            source: None,
+                            data: Some(ItemList::of(search::IS_DATA_PRESENT, present.to_string())),
+                        },
+                    },
+                },
+                start_state_event: start,
+            };
+            let present = |at: i64| card.stretches.iter().any(|(from, to)| (*from..*to).contains(&at));
+            // Sound has gaps that pictures have not.
+            let mut found = vec![event("v", from, present(from), true), event("a", from, false, true)];
+            for &(began, ended) in &card.stretches {
+                let happened = [event("v", began, true, false), event("a", began + 1, true, false)];
+                let happened =
+                    happened.into_iter().chain([event("a", ended - 1, false, false), event("v", ended, false, false)]);
+                found.extend(happened.filter(|event| (from..=to).contains(&event.time.0)));
+            }
+            searches.insert("events".into(), found);
+            Envelope::of(&search::FindEventsResponse { search_token: "events".into() })
+        }
+        search::Request::GetEventSearchResults(ask) => {
+            let left = searches.get_mut(&ask.search_token).ok_or_else(unknown)?;
+            let results: Vec<_> = left.drain(..card.page.min(left.len())).collect();
+            let result_list = FindEventResultList { search_state: state(!left.is_empty()), results };
+            Envelope::of(&search::GetEventSearchResultsResponse { result_list })
+        }
+        search::Request::EndSearch(ask) => {
+            searches.remove(&ask.search_token).ok_or_else(unknown)?;
+            Envelope::of(&search::EndSearchResponse { endpoint: None })
+        }
+        _ => return Err(Fault::receiver(&["ActionNotSupported"], "not here")),
+    })
 }
 
 fn media_uri(uri: String) -> MediaUri {
@@ -1042,6 +1153,7 @@ async fn whatever_it_was_asked_a_camera_that_fails_is_an_error_in_time() {
             motors: known.motors.clone(),
             channels: known.channels.clone(),
             rotates: true,
+            storage: Some(Storage::new(url.clone(), url.clone())),
         };
         let dialer = Dialer::new([AllowedHost { ip: address.ip(), port: None }]);
         let driver = OnvifDriver::new(dialer, url.as_str(), None).unwrap();
@@ -1049,7 +1161,7 @@ async fn whatever_it_was_asked_a_camera_that_fails_is_an_error_in_time() {
         let driver = Arc::new(driver);
         let began = Instant::now();
         let mut asked = tokio::task::JoinSet::new();
-        for ability in 0..12 {
+        for ability in 0..14 {
             let driver = driver.clone();
             asked.spawn(async move {
                 let answer = match ability {
@@ -1064,6 +1176,12 @@ async fn whatever_it_was_asked_a_camera_that_fails_is_an_error_in_time() {
                     8 => driver.set_mask(ONE, true).await,
                     9 => driver.snapshot(ONE).await.map(drop),
                     10 => driver.open_speaker(ONE).await.map(drop),
+                    11 => driver.recordings(ONE, UnixMicros(0), UnixMicros(SECOND)).await.map(drop),
+                    12 => {
+                        let [from, to] = [0, SECOND].map(UnixMicros);
+                        let ask = ReplayAsk { from, to, speed: 1.0, key_frames_only: false };
+                        driver.replay(ONE, ask, mpsc::channel(1).0).await
+                    }
                     _ => driver.ping().await,
                 };
                 (ability, answer)
@@ -1143,4 +1261,141 @@ async fn nothing_is_left_of_what_was_given_up() {
         assert!(Instant::now() < deadline, "{} tasks, {before} before", tasks());
         tokio::task::yield_now().await;
     }
+}
+
+const SECOND: i64 = 1_000_000;
+const HOUR: i64 = 3600 * SECOND;
+
+/// A camera whose clock is an hour ahead, and a moment by ours, some hours ago.
+async fn with_card(stretches: &[(i64, i64)], script: Script) -> (Camera, i64) {
+    let ago = now().as_secs() as i64 * SECOND - 10 * HOUR;
+    let there = |at: i64| if at == i64::MAX { at } else { ago + at + HOUR };
+    let stretches = stretches.iter().map(|&(from, to)| (there(from), there(to))).collect();
+    let card = Card { stretches, page: 3 };
+    (Camera::start(Script { card: Some(card), clock: 3600, token: true, ..script }).await, ago)
+}
+
+#[tokio::test]
+async fn footage_is_found_whole_and_by_our_clock() {
+    let stretches: Vec<(i64, i64)> = (0..8).map(|n| (n * 600 * SECOND, (n * 600 + 300) * SECOND)).collect();
+    let (camera, ago) = with_card(&stretches, Script::default()).await;
+    let driver = camera.driver();
+    let facts = driver.probe().await.unwrap();
+    for name in ["support_disk", "support_seek_playback"] {
+        assert_eq!(facts.capabilities.get(name).map(String::as_str), Some("1"), "{name}");
+    }
+    let ask = async |from: i64, to: i64| {
+        let found = driver.recordings(ONE, UnixMicros(ago + from), UnixMicros(ago + to)).await.unwrap();
+        found.iter().map(|it| (it.from.0 - ago, it.to.0 - ago)).collect::<Vec<_>>()
+    };
+    // A camera tells its clock by the second.
+    let same = |found: Vec<(i64, i64)>, wanted: &[(i64, i64)]| {
+        let near = |a: i64, b: i64| (a - b).abs() <= SECOND;
+        let all = found.iter().zip(wanted).all(|(a, b)| near(a.0, b.0) && near(a.1, b.1));
+        assert!(found.len() == wanted.len() && all, "{found:?} {wanted:?}");
+    };
+    same(ask(0, HOUR + HOUR / 2).await, &stretches);
+    // What only touches the range is told from its beginning to its end.
+    same(ask(700 * SECOND, 1300 * SECOND).await, &stretches[1..3]);
+    same(ask(920 * SECOND, 1190 * SECOND).await, &[]);
+    assert_eq!(driver.recordings(ChannelNo(2), UnixMicros(0), UnixMicros(1)).await, Err(DriverError::Unsupported));
+    let heard = camera.heard();
+    let ended = heard.iter().filter(|request| matches!(request, Request::Search(search::Request::EndSearch(_))));
+    assert_eq!(ended.count(), 4, "one for the recordings, one for each question");
+    assert!(camera.state().searches.is_empty());
+}
+
+#[tokio::test]
+async fn what_grows_ends_now_and_what_has_no_events_is_told_whole() {
+    let (camera, ago) = with_card(&[(-5 * HOUR, i64::MAX)], Script::default()).await;
+    let found = camera.driver().recordings(ONE, UnixMicros(ago), UnixMicros(ago + 20 * HOUR)).await.unwrap();
+    let [only] = &found[..] else { panic!("{found:?}") };
+    let until_now = crate::rtsp::wall().0 - only.to.0;
+    assert!((-2 * SECOND..10 * SECOND).contains(&until_now), "{until_now}");
+    assert!(only.from.0 <= ago, "it began before");
+
+    let faults = vec![("FindEvents", &["ActionNotSupported"][..])];
+    let (camera, ago) = with_card(&[(0, HOUR), (2 * HOUR, 3 * HOUR)], Script { faults, ..Script::default() }).await;
+    let found = camera.driver().recordings(ONE, UnixMicros(ago), UnixMicros(ago + HOUR)).await.unwrap();
+    assert_eq!(found.len(), 1);
+    assert!((found[0].to.0 - found[0].from.0 - 3 * HOUR).abs() < SECOND);
+
+    // A slot without a card.
+    let (camera, _) = with_card(&[], Script::default()).await;
+    let driver = camera.driver();
+    assert!(!driver.probe().await.unwrap().capabilities.contains_key("support_disk"));
+    assert_eq!(driver.recordings(ONE, UnixMicros(0), UnixMicros(HOUR)).await, Ok(vec![]));
+    // No slot at all.
+    let camera = Camera::start(Script::default()).await;
+    let none = camera.driver().recordings(ONE, UnixMicros(0), UnixMicros(HOUR)).await;
+    assert_eq!(none, Err(DriverError::Unsupported));
+}
+
+/// Plays the twenty seconds on the card of a camera whose clock is an hour ahead, from an RTSP server at this
+/// port: the frames, as seconds on the card by our clock, and whether they are key frames.
+async fn played(port: u16, ago: i64, from: f64, to: f64, key_frames_only: bool) -> Vec<(f64, bool)> {
+    let card = Card { stretches: vec![(ago + HOUR, ago + HOUR + 20 * SECOND)], page: 3 };
+    let script = Script { card: Some(card), clock: 3600, token: true, rtsp: Some(port), ..Script::default() };
+    let camera = Camera::start(script).await;
+    let driver = camera.driver();
+    // A clock that is told by the second may be found a second off.
+    driver.probe().await.unwrap();
+    let off = driver.clock_offset() - 3600;
+    assert!(off.abs() <= 1, "{off}");
+    let (out, mut items) = mpsc::channel(4);
+    let at = |seconds: f64| UnixMicros(ago + (seconds * 1e6) as i64 - off * SECOND);
+    let ask = ReplayAsk { from: at(from), to: at(to), speed: 1.0, key_frames_only };
+    let read = async {
+        let mut frames = Vec::new();
+        while let Some(item) = items.recv().await {
+            if let Item::Frame(frame) = item {
+                frames.push(((frame.wall.0 + off * SECOND - ago) as f64 / 1e6, frame.key));
+            }
+        }
+        frames
+    };
+    let (played, frames) = tokio::join!(driver.replay(ONE, ask, out), read);
+    played.unwrap();
+    frames
+}
+
+fn check(frames: &[(f64, bool)], from: f64, step: f64, count: usize) {
+    assert!(frames[0].1, "a key frame is first");
+    assert_eq!(frames.len(), count, "{frames:?}");
+    for (n, (at, _)) in frames.iter().enumerate() {
+        let wanted = from + n as f64 * step;
+        assert!((at - wanted).abs() < 0.002, "{n}: {at} {wanted}");
+    }
+}
+
+/// A moment by our clock, ten hours ago.
+fn ten_hours_ago() -> i64 {
+    now().as_secs() as i64 * SECOND - 10 * HOUR
+}
+
+#[tokio::test]
+async fn footage_is_played_by_our_clock() {
+    use crate::rtsp::recorder::{self, Recorder};
+    let ago = ten_hours_ago();
+    let stretches = vec![(ago + HOUR, ago + HOUR + 20 * SECOND)];
+    let script = recorder::Script { stretches, extension: true, rate_control: true, ..recorder::Script::default() };
+    let recorder = Recorder::start(script).await;
+    check(&played(recorder.port, ago, 5.5, 12.0, false).await, 5.0, 0.2, 35);
+    let heard = recorder.heard();
+    assert!(heard.paths.contains(&"replay/rec?".to_owned()), "{:?}", heard.paths);
+    assert_eq!(heard.plays.len(), 1);
+    assert!(heard.plays[0].rate_control == Some(false) && heard.plays[0].immediate);
+}
+
+#[tokio::test]
+async fn gstreamer_replays_what_it_recorded() {
+    let ago = ten_hours_ago();
+    let begin = ((ago + HOUR) / SECOND).to_string();
+    let recorder = rtsp_camera::GStreamer::run("gst_onvif_replay.py", &["--begin", &begin, "--seconds", "20"]);
+    let began = Instant::now();
+    check(&played(recorder.port, ago, 5.3, 12.0, false).await, 5.0, 0.1, 70);
+    // To the end of what it has, which it says itself.
+    check(&played(recorder.port, ago, 15.0, 600.0, false).await, 15.0, 0.1, 50);
+    assert!(began.elapsed() < Duration::from_secs(10), "it sends as fast as it is read: {:?}", began.elapsed());
+    check(&played(recorder.port, ago, 3.0, 17.0, true).await, 3.0, 1.0, 14);
 }

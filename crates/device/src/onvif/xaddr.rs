@@ -12,18 +12,7 @@ const DEVICE_SERVICE: &str = "/onvif/device_service";
 /// # Errors
 /// `AddressRefused` if it is no HTTP address, or holds a login, which has its own place.
 pub(super) fn device_service(address: &str) -> Result<Url, DriverError> {
-    let refused =
-        |why: &str| DriverError::AddressRefused(format!("{why}; an example: http://192.168.1.64{DEVICE_SERVICE}"));
-    let address = address.trim();
-    let full = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
-    let mut url = Url::parse(&full).map_err(|error| refused(&error.to_string()))?;
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(refused("not an address of HTTP"));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(refused("user name and password do not belong into the address"));
-    }
-    url.set_fragment(None);
+    let mut url = crate::http::address(address, DEVICE_SERVICE)?;
     if url.path() == "/" && url.query().is_none() {
         url.set_path(DEVICE_SERVICE);
     }

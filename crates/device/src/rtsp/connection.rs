@@ -1,11 +1,13 @@
 //! One RTSP connection: the socket around [`ClientSession`].
 
+use std::collections::VecDeque;
 use std::error::Error as _;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+use proto::rtsp::Play;
 use proto::rtsp::client::{self, ClientSession, ClientSettings, Event, Output};
 use proto::sdp::Description;
 use tokio::io::Interest;
@@ -62,12 +64,34 @@ pub(super) struct Connection {
     /// Written by the session and not yet taken by the socket: some requests at most.
     pending: BytesMut,
     input: Box<[u8]>,
-    /// The last failure was one that may pass: 503, or 453, for want of bandwidth.
-    busy: bool,
+    refused: Option<Refusal>,
+    /// What happened while nothing was read.
+    waiting: VecDeque<Event>,
+}
+
+/// A failure that says something beyond itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// No room for one more now; may pass.
+    Busy,
+    /// There is nothing where it was asked for.
+    Missing,
+}
+
+impl Refusal {
+    fn of(status: u16) -> Option<Refusal> {
+        match status {
+            // Not enough bandwidth, service unavailable.
+            453 | 503 => Some(Refusal::Busy),
+            // Not found, invalid range.
+            404 | 457 => Some(Refusal::Missing),
+            _ => None,
+        }
+    }
 }
 
 impl Connection {
-    /// Connects and learns what the source offers; `require` are features the camera must have. One that is
+    /// Connects and learns what the source offers, to be played live; `require` are features the camera must have. One that is
     /// busy, as some are for a moment after the last player of a stream has left, is asked again.
     pub(super) async fn described(
         dialer: &Dialer,
@@ -75,14 +99,27 @@ impl Connection {
         login: Option<&Login>,
         require: &[&str],
     ) -> Result<(Connection, Description), DriverError> {
+        let described = Connection::described_as(dialer, source, login, require, Play::live()).await;
+        described.map_err(|(error, _)| error)
+    }
+
+    /// As [`Connection::described`], of what is to be played so. With a failure comes how it was refused.
+    pub(super) async fn described_as(
+        dialer: &Dialer,
+        source: &Source,
+        login: Option<&Login>,
+        require: &[&str],
+        play: Play,
+    ) -> Result<(Connection, Description), (DriverError, Option<Refusal>)> {
         let mut attempts = BUSY_ATTEMPTS;
         loop {
-            let mut connection = Connection::open(dialer, source, login, require).await?;
+            let opened = Connection::open(dialer, source, login, require, play).await;
+            let mut connection = opened.map_err(|error| (error, None))?;
             attempts -= 1;
             match connection.description().await {
                 Ok(description) => return Ok((connection, description)),
-                Err(_) if connection.busy && attempts > 0 => sleep(BUSY_WAIT).await,
-                Err(error) => return Err(error),
+                Err(_) if connection.refused == Some(Refusal::Busy) && attempts > 0 => sleep(BUSY_WAIT).await,
+                Err(error) => return Err((error, connection.refused)),
             }
         }
     }
@@ -92,6 +129,7 @@ impl Connection {
         source: &Source,
         login: Option<&Login>,
         require: &[&str],
+        play: Play,
     ) -> Result<Connection, DriverError> {
         let stream = dialer.connect(&source.host, source.port).await?;
         let settings = ClientSettings {
@@ -99,14 +137,22 @@ impl Connection {
             login: login.map(|login| (login.user.clone(), login.password.clone())),
             user_agent: concat!("fluorite/", env!("CARGO_PKG_VERSION")).to_owned(),
             require: require.iter().map(|feature| (*feature).to_owned()).collect(),
+            play,
         };
         let session = ClientSession::new(settings, Instant::now().into_std());
-        Ok(Connection { stream, session, pending: BytesMut::new(), input: vec![0; INPUT].into(), busy: false })
+        Ok(Connection {
+            stream,
+            session,
+            pending: BytesMut::new(),
+            input: vec![0; INPUT].into(),
+            refused: None,
+            waiting: VecDeque::new(),
+        })
     }
 
-    /// Whether the session failed since the camera has no room for one more now.
-    pub(super) fn is_busy(&self) -> bool {
-        self.busy
+    /// How the camera refused what failed last, if it did.
+    pub(super) fn refused(&self) -> Option<Refusal> {
+        self.refused
     }
 
     /// Bytes that the camera has not taken yet.
@@ -120,46 +166,75 @@ impl Connection {
         both.map_err(|error| gone(&error))
     }
 
+    /// Reads nothing, and keeps the session alive meanwhile; only a failure ends that. Cancel safe.
+    pub(super) async fn stall(&mut self) -> DriverError {
+        self.session.stall(Instant::now().into_std(), true);
+        loop {
+            match self.step(false).await {
+                Ok(Some(event)) => self.waiting.push_back(event),
+                Ok(None) => {}
+                Err(error) => return error,
+            }
+        }
+    }
+
     /// What happens next on the connection. Cancel safe.
     pub(super) async fn event(&mut self) -> Result<Event, DriverError> {
+        self.session.stall(Instant::now().into_std(), false);
         loop {
-            let deadline = loop {
-                match self.session.poll_output() {
-                    Output::Transmit(bytes) => self.pending.extend_from_slice(&bytes),
-                    Output::Event(event) => return Ok(event),
-                    Output::Timeout(at) => break at,
-                }
-            };
-            let interest =
-                if self.pending.is_empty() { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
-            tokio::select! {
-                biased;
-                // First: a camera that floods us must not keep us from keeping alive.
-                () = sleep_until(deadline.into()) => self.session.handle_timeout(Instant::now().into_std()).map_err(failed)?,
-                ready = self.stream.ready(interest) => {
-                    let ready = ready.map_err(|error| gone(&error))?;
-                    if ready.is_writable() && !self.pending.is_empty() {
-                        match self.stream.try_write(&self.pending) {
-                            Ok(written) => self.pending.advance(written),
-                            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                            Err(error) => return Err(gone(&error)),
-                        }
+            if let Some(event) = self.waiting.pop_front() {
+                return Ok(event);
+            }
+            if let Some(event) = self.step(true).await? {
+                return Ok(event);
+            }
+        }
+    }
+
+    /// Carries bytes both ways, or out alone, until there is an event or something moved.
+    async fn step(&mut self, reads: bool) -> Result<Option<Event>, DriverError> {
+        let deadline = loop {
+            match self.session.poll_output() {
+                Output::Transmit(bytes) => self.pending.extend_from_slice(&bytes),
+                Output::Event(event) => return Ok(Some(event)),
+                Output::Timeout(at) => break at,
+            }
+        };
+        let interest = match (reads, self.pending.is_empty()) {
+            (true, true) => Interest::READABLE,
+            (true, false) => Interest::READABLE | Interest::WRITABLE,
+            (false, _) => Interest::WRITABLE,
+        };
+        tokio::select! {
+            biased;
+            // First: a camera that floods us must not keep us from keeping alive.
+            () = sleep_until(deadline.into()) => self.session.handle_timeout(Instant::now().into_std()).map_err(failed)?,
+            ready = self.stream.ready(interest), if reads || !self.pending.is_empty() => {
+                let ready = ready.map_err(|error| gone(&error))?;
+                if ready.is_writable() && !self.pending.is_empty() {
+                    match self.stream.try_write(&self.pending) {
+                        Ok(written) => self.pending.advance(written),
+                        Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                        Err(error) => return Err(gone(&error)),
                     }
-                    if ready.is_readable() || ready.is_read_closed() {
-                        match self.stream.try_read(&mut self.input) {
-                            Ok(0) => return Err(gone(&ErrorKind::UnexpectedEof.into())),
-                            Ok(read) => {
-                                let result = self.session.handle_input(Instant::now().into_std(), &self.input[..read]);
-                                self.busy = matches!(result, Err(client::Error::Status { status: 503 | 453, .. }));
-                                result.map_err(failed)?;
+                }
+                if reads && (ready.is_readable() || ready.is_read_closed()) {
+                    match self.stream.try_read(&mut self.input) {
+                        Ok(0) => return Err(gone(&ErrorKind::UnexpectedEof.into())),
+                        Ok(read) => {
+                            let result = self.session.handle_input(Instant::now().into_std(), &self.input[..read]);
+                            if let Err(client::Error::Status { status, .. }) = &result {
+                                self.refused = Refusal::of(*status);
                             }
-                            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                            Err(error) => return Err(gone(&error)),
+                            result.map_err(failed)?;
                         }
+                        Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                        Err(error) => return Err(gone(&error)),
                     }
                 }
             }
         }
+        Ok(None)
     }
 
     /// Waits for the description that a fresh session, or [`Connection::describe_again`], asks for.

@@ -4,6 +4,9 @@
 
 mod connection;
 mod pull;
+#[cfg(test)]
+pub(crate) mod recorder;
+mod replay;
 pub(crate) mod speaker;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -19,7 +22,8 @@ use proto::sdp::Description;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-pub(crate) use pull::pull;
+pub(crate) use pull::{pull, wall};
+pub(crate) use replay::{Presentation, replay};
 
 use self::connection::{Connection, Source};
 use crate::dial::Dialer;

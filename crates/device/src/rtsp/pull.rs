@@ -113,7 +113,7 @@ impl Pull<'_> {
                     Event::SetUp { track, transport: Transport::Udp { server, .. } } => {
                         self.udp.iter_mut().for_each(|udp| udp.set_up(track, server));
                     }
-                    Event::Playing { begin } => {
+                    Event::Playing { begin, .. } => {
                         let known = begin.into_iter().enumerate().filter_map(|(track, begin)| Some((track, begin?)));
                         known.for_each(|(track, begin)| self.receiver.begin(track, begin));
                     }
@@ -152,7 +152,7 @@ impl Pull<'_> {
                 Output::Lost(_) => self.lost += 1,
                 // Sound may end alone; the session is over with the picture.
                 Output::Bye(track) if track == TrackId::VIDEO || !self.writer.has_video() => return Ok(true),
-                Output::Bye(_) => {}
+                Output::Bye(_) | Output::StretchEnd(_) => {}
             }
         }
         Ok(false)
@@ -185,7 +185,7 @@ async fn receive(udp: &mut Option<UdpTracks>) -> (usize, bool, Bytes) {
     }
 }
 
-pub(super) fn wall() -> UnixMicros {
+pub(crate) fn wall() -> UnixMicros {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     UnixMicros(since.as_micros() as i64)
 }

@@ -19,7 +19,7 @@ use proto::sdp::{Description, Direction};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, interval, sleep, timeout};
 
-use super::connection::{Connection, Source};
+use super::connection::{Connection, Refusal, Source};
 use super::pull::wall;
 use crate::dial::Dialer;
 use crate::driver::{DriverError, Login, Speaker};
@@ -76,7 +76,7 @@ pub(crate) async fn open(dialer: &Dialer, url: &str, login: Option<&Login>) -> R
                 return Ok(Box::new(BackChannel { connection, payload_type, codec, clock_rate }));
             }
             Ok(_) => {}
-            Err(_) if connection.is_busy() => return Err(DriverError::SpeakerBusy),
+            Err(_) if connection.refused() == Some(Refusal::Busy) => return Err(DriverError::SpeakerBusy),
             Err(error) => return Err(error),
         }
     }

@@ -28,17 +28,22 @@ use crate::dial::AllowedHost;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A GStreamer camera; ends with the test.
-struct GStreamer {
+pub(crate) struct GStreamer {
     process: Child,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl GStreamer {
     fn start(args: &[&str]) -> GStreamer {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../e2e/counterparts/gst_rtsp_server.py");
+        let login = ["--user", "admin", "--password", "secret"];
+        GStreamer::run("gst_rtsp_server.py", &[&login, args].concat())
+    }
+
+    /// Runs one of the counterparts.
+    pub(crate) fn run(script: &str, args: &[&str]) -> GStreamer {
+        let script = format!("{}/../../e2e/counterparts/{script}", env!("CARGO_MANIFEST_DIR"));
         let mut process = Command::new("/usr/bin/python3")
             .arg(script)
-            .args(["--user", "admin", "--password", "secret"])
             .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
