@@ -8,13 +8,14 @@ use std::time::Duration;
 use store::{AccountRow, AppRow, UnixMillis};
 use tokio::time::Instant;
 
+use crate::guest::Guest;
 use crate::keys::{HEX, LOWER, hash, random_text, same};
 use crate::{Cloud, Error};
 
 /// How long an access token is valid.
 const TOKEN_VALID: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Characters of an access token, which clients check.
-const TOKEN_LENGTH: usize = 64;
+pub(crate) const TOKEN_LENGTH: usize = 64;
 /// A token is looked up again after this long, so that an application switched off is off soon.
 const CALLER_CACHED: Duration = Duration::from_secs(5);
 /// Callers cached; beyond that the cache begins anew.
@@ -29,6 +30,8 @@ pub struct AccountId(pub(crate) String);
 #[derive(Clone, Debug)]
 pub struct Caller {
     pub(crate) account: AccountId,
+    /// Somebody without an account, who is let in for a while.
+    pub(crate) guest: Option<Guest>,
 }
 
 /// Somebody whose operator token was verified.
@@ -107,6 +110,15 @@ impl Cloud {
         Ok(accounts.into_iter().find(|account| account.name == name).map(|account| AccountId(account.id)))
     }
 
+    /// The account that has a device.
+    ///
+    /// # Errors
+    /// `NotOwner` while nobody has.
+    pub async fn account_of(&self, _: &Operator, serial: &str) -> Result<AccountId, Error> {
+        let device = self.store.device(serial).await?;
+        device.and_then(|device| device.account_id).map(AccountId).ok_or(Error::NotOwner)
+    }
+
     /// Makes an application of an account. Its secret is kept sealed.
     ///
     /// # Errors
@@ -148,7 +160,7 @@ impl Cloud {
         let app = App { app_key: app_key.to_owned(), app_secret: random_text(HEX, 32) };
         let sealed = self.keys.seal(SECRET, app_key, app.app_secret.as_bytes());
         self.store.replace_app_secret(app_key, &sealed).await.map_err(app_unknown)?;
-        self.callers.map().clear();
+        self.callers.forget();
         Ok(app)
     }
 
@@ -158,7 +170,7 @@ impl Cloud {
     /// `AppKeyUnknown`.
     pub async fn enable_app(&self, _: &Operator, app_key: &str, enabled: bool) -> Result<(), Error> {
         self.store.set_app_enabled(app_key, enabled).await.map_err(app_unknown)?;
-        self.callers.map().clear();
+        self.callers.forget();
         Ok(())
     }
 
@@ -198,12 +210,8 @@ impl Cloud {
         let known = match known {
             Some(known) => known,
             None => {
-                let row = self.store.token(&hash).await?.ok_or(Error::TokenInvalid)?;
-                if !row.app_enabled {
-                    return Err(Error::AppKeyDisabled);
-                }
-                let caller = Caller { account: AccountId(row.account_id) };
-                let known = Known { caller, expires_at: row.expires_at, seen: Instant::now() };
+                let (caller, expires_at) = self.look_up(access_token, &hash).await?;
+                let known = Known { caller, expires_at, seen: Instant::now() };
                 let mut callers = self.callers.map();
                 if callers.len() >= CALLERS_MAX {
                     callers.clear();
@@ -213,6 +221,18 @@ impl Cloud {
             }
         };
         if known.expires_at <= now { Err(Error::TokenInvalid) } else { Ok(known.caller) }
+    }
+
+    async fn look_up(&self, access_token: &str, hash: &[u8; 32]) -> Result<(Caller, UnixMillis), Error> {
+        if let Some(caller) = self.guest(access_token).await? {
+            let until = caller.visit_until().unwrap_or(UnixMillis(0));
+            return Ok((caller, until));
+        }
+        let row = self.store.token(hash).await?.ok_or(Error::TokenInvalid)?;
+        if !row.app_enabled {
+            return Err(Error::AppKeyDisabled);
+        }
+        Ok((Caller { account: AccountId(row.account_id), guest: None }, row.expires_at))
     }
 
     /// Verifies the operator's token.
@@ -258,6 +278,11 @@ fn app_unknown(error: store::Error) -> Error {
 }
 
 impl Callers {
+    /// Looks every token up again when it comes next.
+    pub(crate) fn forget(&self) {
+        self.map().clear();
+    }
+
     fn map(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], Known>> {
         self.0.lock().expect("no panic while the cache is locked")
     }

@@ -33,6 +33,16 @@ pub(crate) const OF_DEVICE: Limit =
 pub(crate) const OF_ACCOUNT: Limit =
     Limit { wrong_max: 100, window: minutes(10), lock_first: minutes(10), lock_max: minutes(10), forgiving: false };
 
+/// Card keys guessed by one account for one device; documented. Keys are long enough not to be guessed:
+/// the lock tells people that they have the wrong card.
+pub(crate) const OF_CARDS: Limit = Limit {
+    wrong_max: 5,
+    window: minutes(24 * 60),
+    lock_first: minutes(24 * 60),
+    lock_max: minutes(24 * 60),
+    forgiving: false,
+};
+
 /// A subject left alone for this long begins with a short lock again, and its row may go.
 pub(crate) const FORGOTTEN: Duration = minutes(7 * 24 * 60);
 

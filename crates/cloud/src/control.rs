@@ -29,7 +29,8 @@ impl Cloud {
     /// # Errors
     /// `PtzUnsupported` without a motor, `Unsupported` for an axis it does not have, `AtLimit`, `Masked`,
     /// `SpeakerBusy`; `DeviceOffline`, `DeviceTimeout`, `Device`, `Refused`.
-    pub async fn ptz_start(&self, _: &Caller, channel: &Channel, velocity: Velocity) -> Result<(), Error> {
+    pub async fn ptz_start(&self, caller: &Caller, channel: &Channel, velocity: Velocity) -> Result<(), Error> {
+        self.take_turn(caller, channel)?;
         let started = self.handle(&channel.serial)?.ptz_start(channel.no, velocity).await;
         self.of_motor(channel, started).await
     }
@@ -38,7 +39,8 @@ impl Cloud {
     ///
     /// # Errors
     /// As [`Cloud::ptz_start`], without limits.
-    pub async fn ptz_stop(&self, _: &Caller, channel: &Channel) -> Result<(), Error> {
+    pub async fn ptz_stop(&self, caller: &Caller, channel: &Channel) -> Result<(), Error> {
+        self.take_turn(caller, channel)?;
         let stopped = self.handle(&channel.serial)?.ptz_stop(channel.no).await;
         self.of_motor(channel, stopped).await
     }
@@ -56,7 +58,8 @@ impl Cloud {
     ///
     /// # Errors
     /// As [`Cloud::ptz_start`], and `PresetUnknown`, `PresetReached`.
-    pub async fn preset_move(&self, _: &Caller, channel: &Channel, preset: PresetNo) -> Result<(), Error> {
+    pub async fn preset_move(&self, caller: &Caller, channel: &Channel, preset: PresetNo) -> Result<(), Error> {
+        self.take_turn(caller, channel)?;
         let moved = self.handle(&channel.serial)?.preset_move(channel.no, preset).await;
         self.of_motor(channel, moved).await
     }
@@ -74,7 +77,8 @@ impl Cloud {
     ///
     /// # Errors
     /// `Unsupported`, also for this way alone; `DeviceOffline`, `DeviceTimeout`, `Device`, `Refused`.
-    pub async fn mirror(&self, _: &Caller, channel: &Channel, mirror: Mirror) -> Result<(), Error> {
+    pub async fn mirror(&self, caller: &Caller, channel: &Channel, mirror: Mirror) -> Result<(), Error> {
+        self.take_turn(caller, channel)?;
         self.handle(&channel.serial)?.mirror(channel.no, mirror).await.map_err(Error::of_device)
     }
 
@@ -94,6 +98,7 @@ impl Cloud {
         if self.mask(caller, channel).await? == covered {
             return Err(Error::SwitchUnchanged);
         }
+        self.take_turn(caller, channel)?;
         self.handle(&channel.serial)?.set_mask(channel.no, covered).await.map_err(Error::of_device)
     }
 

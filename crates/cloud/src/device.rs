@@ -19,7 +19,8 @@ const NAME_MAX: usize = 50;
 pub(crate) const CODE: &str = "verification code";
 const LOGIN: &str = "camera login";
 /// What the platform does for every device, whatever the device itself can.
-const OURS: [&str; 4] = ["support_encrypt", "support_modify_pwd", "support_defence", "support_capture"];
+const OURS: [&str; 5] =
+    ["support_encrypt", "support_modify_pwd", "support_defence", "support_capture", "support_cloud"];
 /// No serial has this form.
 const NOBODY: &str = "";
 
@@ -483,7 +484,9 @@ impl Cloud {
     /// `NotOwner` for every other, known or not.
     pub async fn device(&self, caller: &Caller, serial: &str) -> Result<Device, Error> {
         let row = self.owned(caller, serial).await?;
-        self.device_of(row).await
+        let mut device = self.device_of(row).await?;
+        device.channels.retain(|channel| caller.sees_channel(&channel.serial, channel.no));
+        Ok(device)
     }
 
     /// A channel of a device of the caller.
@@ -492,7 +495,8 @@ impl Cloud {
     /// As [`Cloud::device`], and `ChannelNotFound`.
     pub async fn channel(&self, caller: &Caller, serial: &str, no: u16) -> Result<Channel, Error> {
         let row = self.owned(caller, serial).await?;
-        self.store.channel(&row.serial, no).await?.map(Channel::from).ok_or(Error::ChannelNotFound)
+        let channel = self.store.channel(&row.serial, no).await?.map(Channel::from);
+        channel.filter(|channel| caller.sees_channel(&channel.serial, channel.no)).ok_or(Error::ChannelNotFound)
     }
 
     pub(crate) async fn owned(&self, caller: &Caller, serial: &str) -> Result<DeviceRow, Error> {
@@ -501,7 +505,7 @@ impl Cloud {
         // Asked in any case, so that a serial that exists takes no longer than one that does not (T23).
         let removed = self.store.was_removed(&caller.account.0, &serial).await?;
         match row {
-            Some(row) if row.account_id.as_deref() == Some(&caller.account.0) => Ok(row),
+            Some(row) if row.account_id.as_deref() == Some(&caller.account.0) && caller.sees_device(&serial) => Ok(row),
             None if removed => Err(Error::DeviceRemoved),
             _ => Err(Error::NotOwner),
         }

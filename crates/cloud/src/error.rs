@@ -89,6 +89,15 @@ pub enum Error {
     /// Somebody is speaking through the device.
     #[error("the speaker is in use")]
     SpeakerBusy,
+    /// Another guest is turning the camera.
+    #[error("somebody else is using the camera")]
+    TurnTaken,
+    /// The device plays its footage to no further viewer.
+    #[error("the device serves no further playback session")]
+    ReplayBusy,
+    /// There is no recording of that number.
+    #[error("no such recording")]
+    RecordingUnknown,
     /// A switch is as it shall be already.
     #[error("already in this state")]
     SwitchUnchanged,
@@ -110,6 +119,21 @@ pub enum Error {
     /// A voice file or its name cannot be taken; says why, in words for the caller.
     #[error("voice refused: {0}")]
     VoiceRefused(String),
+    /// Too many unknown card keys; later ones may be right.
+    #[error("too many wrong cards; try again in 24 hours")]
+    CardLocked,
+    /// No card has this key.
+    #[error("card does not exist")]
+    CardUnknown,
+    /// The card was used, has expired or is kept from being used.
+    #[error("card was used, has expired or is disabled")]
+    CardSpent,
+    /// The card goes with another device.
+    #[error("card is good for another device only")]
+    CardElsewhere,
+    /// The plan of the card would never begin.
+    #[error("the plan of the card cannot begin")]
+    CardFailed,
     /// A play or publish address is forged, expired or revoked.
     #[error("address is invalid, expired or revoked")]
     GrantInvalid,
@@ -137,6 +161,7 @@ impl Error {
             DriverError::PresetReached => Error::PresetReached,
             DriverError::Masked => Error::Masked,
             DriverError::SpeakerBusy => Error::SpeakerBusy,
+            DriverError::ReplayBusy => Error::ReplayBusy,
             DriverError::Timeout { .. } => Error::DeviceTimeout,
             DriverError::Refused { .. } | DriverError::Protocol { .. } => Error::Refused(error),
             DriverError::AddressRefused(_) | DriverError::Unreachable { .. } | DriverError::LoginRefused => {

@@ -2,12 +2,15 @@
 //!
 //! An address is a path and `expire=S&id=N&t=H&ev=V`: `expire` in epoch seconds, `id` of 18 digits that
 //! rise with time, `ev` the version of the key, and `t` the lower-case hexadecimal HMAC-SHA-256 over
-//! path, expire, id and ev. What else a player adds means nothing. The path says what the address opens,
-//! and is signed, so it opens nothing else:
+//! path, expire, id and ev. One of footage has `begin=T&end=T&rec=local|cloud` too, local times as
+//! `yyyyMMddHHmmss`, and they are signed likewise. What else a player adds means nothing. The path says
+//! what the address opens, and is signed, so it opens nothing else:
 //!
 //! | Path | Opens |
 //! |---|---|
 //! | `/v3/openlive/SERIAL_CHANNEL_QUALITY` | a live stream |
+//! | `/v3/openpb/SERIAL_CHANNEL_1` | footage from `begin` to `end`, played (`playback.rs`) |
+//! | `/v3/download/SERIAL_CHANNEL_1.mp4` | the same as a file |
 //! | `/v3/picture/SERIAL_CHANNEL.jpg` | the picture of this id (`picture.rs`) |
 //! | `/v3/voice/PHRASE.wav`, `.mp3` | a phrase's sound (`voice.rs`) |
 
@@ -106,6 +109,23 @@ pub struct PlayGrant {
     pub channel: ChannelNo,
     /// Main or sub stream.
     pub quality: Quality,
+}
+
+/// What revocation goes by: an address of a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressId<'a> {
+    /// Device.
+    pub serial: &'a str,
+    /// Channel.
+    pub channel: ChannelNo,
+    /// The address's id.
+    pub id: u64,
+}
+
+impl<'a> From<&'a PlayGrant> for AddressId<'a> {
+    fn from(grant: &'a PlayGrant) -> AddressId<'a> {
+        AddressId { serial: &grant.serial, channel: grant.channel, id: grant.id }
+    }
 }
 
 impl PlayGrant {
@@ -225,14 +245,76 @@ async fn new_key(cloud: &crate::Parts<'_>, version: u32) -> Result<Key, Error> {
     Ok(Key { secret, created_at })
 }
 
-fn sign(key: &[u8; 32], path: &str, expire: &str, id: &str, version: &str) -> String {
+/// What of an address is signed, beside its path: a path of footage has a span, others have none.
+#[derive(Default)]
+struct Claims<'a> {
+    span: Option<Span<'a>>,
+    expire: &'a str,
+    id: &'a str,
+    version: &'a str,
+}
+
+/// Which footage, as the address has it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Span<'a> {
+    /// `yyyyMMddHHmmss`, local.
+    pub(crate) begin: &'a str,
+    /// `yyyyMMddHHmmss`, local.
+    pub(crate) end: &'a str,
+    /// `local` or `cloud`.
+    pub(crate) rec: &'a str,
+}
+
+fn sign(key: &[u8; 32], path: &str, claims: &Claims<'_>) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
-    for part in [path, expire, id, version] {
+    let Claims { span, expire, id, version } = claims;
+    let span = span.map(|span| [span.begin, span.end, span.rec]);
+    for part in [path, expire, id, version].into_iter().chain(span.into_iter().flatten()) {
         // Lengths keep the parts apart whatever they contain.
         mac.update(&(part.len() as u64).to_be_bytes());
         mac.update(part.as_bytes());
     }
     hex::encode(mac.finalize().into_bytes())
+}
+
+/// The parameters of an address that are signed; one that is not there is empty.
+#[derive(Default)]
+struct SignedQuery {
+    begin: String,
+    end: String,
+    rec: String,
+    expire: String,
+    id: String,
+    t: String,
+    ev: String,
+}
+
+impl SignedQuery {
+    /// Reads a query; `None` if it or the path is too long, or if such a parameter stands there twice.
+    fn read(path: &str, query: &str) -> Option<SignedQuery> {
+        if path.len().max(query.len()) > ADDRESS_MAX {
+            return None;
+        }
+        let mut signed = SignedQuery::default();
+        let mut seen = BTreeSet::new();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let (name, place) = match &*name {
+                "begin" => ("begin", &mut signed.begin),
+                "end" => ("end", &mut signed.end),
+                "rec" => ("rec", &mut signed.rec),
+                "expire" => ("expire", &mut signed.expire),
+                "id" => ("id", &mut signed.id),
+                "t" => ("t", &mut signed.t),
+                "ev" => ("ev", &mut signed.ev),
+                _ => continue,
+            };
+            if !seen.insert(name) {
+                return None;
+            }
+            *place = value.into_owned();
+        }
+        Some(signed)
+    }
 }
 
 impl Cloud {
@@ -261,27 +343,56 @@ impl Cloud {
         channel: &Channel,
         ask: LiveAsk<'_>,
     ) -> Result<SignedAddress, Error> {
-        let expire_s = ask.expire_s.unwrap_or(EXPIRE_DEFAULT_S);
-        if !(EXPIRE_MIN_S..=EXPIRE_MAX_S).contains(&expire_s) {
-            return Err(Error::InvalidArgument { field: "expireTime" });
-        }
-        let now = self.clock.now();
-        let expire = (now + Duration::from_secs(expire_s)).as_secs();
-        let id = self.grants.next_id(now);
-        // Asked after the id is taken: if the device is unbound or encrypted meanwhile, either this sees
-        // it, or the id is among those that it takes back.
-        let row = self.owned(caller, &channel.serial).await?;
-        self.unlock(caller, &row, ask.code).await?;
+        let (id, expire) = self.permit(caller, channel, ask.expire_s, ask.code).await?;
         let path = format!("{PATH}{}_{}_{}", channel.serial, channel.no, ask.quality.number());
         Ok(self.signed_address(path, id, expire))
     }
 
+    /// A new address's id and when it ends, in epoch seconds, if the caller may have it.
+    ///
+    /// # Errors
+    /// As [`Cloud::standing_address`].
+    pub(crate) async fn permit(
+        &self,
+        caller: &Caller,
+        channel: &Channel,
+        expire_s: Option<u64>,
+        code: Option<&str>,
+    ) -> Result<(u64, i64), Error> {
+        let expire_s = expire_s.unwrap_or(EXPIRE_DEFAULT_S);
+        if !(EXPIRE_MIN_S..=EXPIRE_MAX_S).contains(&expire_s) {
+            return Err(Error::InvalidArgument { field: "expireTime" });
+        }
+        let now = self.clock.now();
+        let id = self.grants.next_id(now);
+        // Asked after the id is taken: if the device is unbound or encrypted meanwhile, either this sees
+        // it, or the id is among those that it takes back.
+        let row = self.owned(caller, &channel.serial).await?;
+        self.unlock(caller, &row, code).await?;
+        let expire = now + Duration::from_secs(expire_s);
+        Ok((id, caller.visit_until().map_or(expire, |until| expire.min(until)).as_secs()))
+    }
+
     /// Signs a path until `expire`, in epoch seconds.
     pub(crate) fn signed_address(&self, path: String, id: u64, expire: i64) -> SignedAddress {
-        let id = id.to_string();
+        self.signed(path, None, id, expire)
+    }
+
+    /// As [`Cloud::signed_address`], for footage.
+    pub(crate) fn signed_span(&self, path: String, span: Span<'_>, id: u64, expire: i64) -> SignedAddress {
+        self.signed(path, Some(span), id, expire)
+    }
+
+    fn signed(&self, path: String, span: Option<Span<'_>>, id: u64, expire: i64) -> SignedAddress {
         let (version, key) = self.grants.newest_key();
-        let t = sign(&key, &path, &expire.to_string(), &id, &version.to_string());
-        let query = format!("expire={expire}&id={id}&t={t}&ev={version}");
+        let (id, expire_text, version) = (id.to_string(), expire.to_string(), version.to_string());
+        let t = sign(&key, &path, &Claims { span, expire: &expire_text, id: &id, version: &version });
+        let query = match span {
+            None => format!("expire={expire}&id={id}&t={t}&ev={version}"),
+            Some(Span { begin, end, rec }) => {
+                format!("begin={begin}&end={end}&expire={expire}&id={id}&rec={rec}&t={t}&ev={version}")
+            }
+        };
         SignedAddress { id, path, query, expires_at: UnixMillis(expire * 1000) }
     }
 
@@ -308,20 +419,26 @@ impl Cloud {
 
     /// The id of an address that was signed here and has not expired, whether revoked or not.
     pub(crate) fn signed_id(&self, path: &str, query: &str) -> Option<u64> {
-        if path.len().max(query.len()) > ADDRESS_MAX {
-            return None;
-        }
-        let mut signed: BTreeMap<&str, String> = BTreeMap::new();
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            if let Some(name) = ["expire", "id", "t", "ev"].into_iter().find(|known| *known == name)
-                && signed.insert(name, value.into_owned()).is_some()
-            {
-                return None;
-            }
-        }
-        let [expire, id, t, ev] = ["expire", "id", "t", "ev"].map(|name| signed.remove(name).unwrap_or_default());
+        let signed = SignedQuery::read(path, query)?;
+        self.check(path, &signed, None)
+    }
+
+    /// The id of an address of footage, as [`Cloud::signed_id`], and what `read` makes of its span.
+    pub(crate) fn signed_span_id<T>(
+        &self,
+        path: &str,
+        query: &str,
+        read: impl FnOnce(Span<'_>) -> Option<T>,
+    ) -> Option<(u64, T)> {
+        let signed = SignedQuery::read(path, query)?;
+        let span = Span { begin: &signed.begin, end: &signed.end, rec: &signed.rec };
+        Some((self.check(path, &signed, Some(span))?, read(span)?))
+    }
+
+    fn check(&self, path: &str, signed: &SignedQuery, span: Option<Span<'_>>) -> Option<u64> {
+        let SignedQuery { expire, id, t, ev, .. } = signed;
         let key = self.grants.key(ev.parse().ok()?)?;
-        if !same(sign(&key, path, &expire, &id, &ev).as_bytes(), t.as_bytes()) {
+        if !same(sign(&key, path, &Claims { span, expire, id, version: ev }).as_bytes(), t.as_bytes()) {
             return None;
         }
         // Signed, so ours, so well formed; only the time can be wrong now.
@@ -376,13 +493,9 @@ impl Cloud {
         self.grants.add(rows);
     }
 
-    /// Whether the address was taken back.
-    pub fn is_revoked(&self, grant: &PlayGrant) -> bool {
-        self.is_taken_back(&grant.serial, grant.channel, grant.id)
-    }
-
-    /// Whether this id of a channel was taken back.
-    pub(crate) fn is_taken_back(&self, serial: &str, channel: ChannelNo, id: u64) -> bool {
+    /// Whether the address was taken back: that of a [`PlayGrant`] or a [`crate::PlaybackGrant`].
+    pub fn is_revoked<'a>(&self, address: impl Into<AddressId<'a>>) -> bool {
+        let AddressId { serial, channel, id } = address.into();
         self.grants.revoked().get(&(serial.to_owned(), channel.0)).is_some_and(|revoked| revoked.contains(id))
     }
 

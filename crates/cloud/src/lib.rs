@@ -3,19 +3,25 @@
 //! Every rule has one home here. The crate knows no HTTP, no JSON, no public code and no wire
 //! protocol; whoever faces the public turns [`Error`] into numbers. Nothing of an account can be
 //! reached without a [`Caller`], nothing of the node without an [`Operator`], and no media without a
-//! [`PlayGrant`], [`PublishGrant`] or [`FileGrant`]: forgetting a check does not compile.
+//! [`PlayGrant`], [`PlaybackGrant`], [`PublishGrant`] or [`FileGrant`]: forgetting a check does not compile.
 
 mod account;
+mod archive;
 mod attempt;
+mod calendar;
+mod card;
 mod clock;
 mod control;
 mod device;
 mod error;
 mod file;
 mod grant;
+mod guest;
 mod keys;
 mod live;
 mod picture;
+mod plan;
+mod playback;
 mod setting;
 mod voice;
 
@@ -32,17 +38,28 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
 pub use account::{AccountId, App, Caller, Operator, Token};
+pub use archive::{
+    Check, Checked, Fault, FaultKind, RecordSettings, RecorderSetting, RecorderState, RecordingChannel, RecordingState,
+    Removed, Segment, SegmentIndex, Space, Written, check,
+};
+pub use calendar::{LocalTime, days_of_month};
+pub use card::{Card, CardAsk, CardState, Cards};
 pub use clock::Clock;
 pub use device::{Attach, Attached, Channel, Device, Listing};
 pub use error::Error;
 pub use file::FileGrant;
-pub use grant::{LiveAsk, PlayGrant, SignedAddress};
+pub use grant::{AddressId, LiveAsk, PlayGrant, SignedAddress};
+pub use guest::{Entered, Entry};
 pub use live::PublishGrant;
-pub use store::UnixMillis;
+pub use plan::{Plan, PlanAsk, PlanState};
+pub use playback::{PlaybackAsk, PlaybackGrant, Recording, Storage};
+pub use store::{CardUse, UnixMillis};
 pub use voice::{Phrase, Phrases, VOICE_BYTES_MAX};
 
 use account::Callers;
+use archive::{Archives, Recorders};
 use grant::Grants;
+use guest::Guests;
 use keys::MasterKey;
 use picture::Pictures;
 use voice::Voices;
@@ -65,6 +82,10 @@ pub struct Settings {
     pub ptz_watchdog: Duration,
     /// The time of day.
     pub clock: Clock,
+    /// Zone of the times in addresses and of calendar days, minutes east of UTC.
+    pub utc_offset_minutes: i32,
+    /// How footage is kept.
+    pub record: RecordSettings,
 }
 
 /// The product on this node.
@@ -72,14 +93,19 @@ pub struct Cloud {
     store: MetaStore,
     keys: MasterKey,
     clock: Clock,
+    utc_offset_minutes: i32,
     callers: Callers,
+    guests: Guests,
     grants: Grants,
     online: device::Online,
+    found: playback::Found,
     /// Opened where there is no device, so that an unknown serial takes as long as a known one (T23).
     decoy_code: Vec<u8>,
     push_keys: live::PushKeys,
     pictures: Pictures,
     voices: Voices,
+    archives: Arc<Archives>,
+    recorders: Recorders,
     computing: Arc<Semaphore>,
     supervisor: Supervisor,
     devices: SupervisorSettings,
@@ -101,7 +127,7 @@ impl Cloud {
     /// # Errors
     /// `Internal` when the database or the key file cannot be used.
     pub async fn open(settings: Settings) -> Result<(Arc<Cloud>, Option<String>), Error> {
-        let Settings { data, hub, allow, ptz_watchdog, clock } = settings;
+        let Settings { data, hub, allow, ptz_watchdog, clock, utc_offset_minutes, record } = settings;
         let (database, key_file) = (data.join("meta.db"), data.join("master.key"));
         if database.exists() && !key_file.exists() {
             // A new key would open nothing, and would look as if it did until a camera is dialled.
@@ -115,19 +141,25 @@ impl Cloud {
         let grants = Grants::load(&Parts { store: &store, keys: &keys, clock: &clock }).await?;
         let pictures = Pictures::open(data.join("pictures")).await?;
         let voices = Voices::open(data.join("voices"), &store).await?;
+        let archives = Archives::open(&data, store.clone(), clock.clone(), record).await?;
         let devices = SupervisorSettings { hub: Hub::new(hub), dialer: Dialer::new(allow), ptz_watchdog };
         let (supervisor, events) = Supervisor::new(devices.clone());
         let cloud = Arc::new(Cloud {
             store,
             keys,
             clock,
+            utc_offset_minutes,
             callers: Callers::default(),
+            guests: Guests::default(),
             grants,
             online: device::Online::default(),
+            found: playback::Found::default(),
             decoy_code,
             push_keys: live::PushKeys::default(),
             pictures,
             voices,
+            archives,
+            recorders: Recorders::default(),
             computing: Arc::new(Semaphore::new(COMPUTING_MAX)),
             supervisor,
             devices,
@@ -139,7 +171,13 @@ impl Cloud {
         cloud.start_devices().await?;
         cloud.tasks.spawn(cloud.clone().listen(events));
         cloud.tasks.spawn(cloud.clone().sweep());
+        cloud.tasks.spawn(cloud.clone().keep_recording());
         Ok((cloud, operator_token))
+    }
+
+    /// The time of day that everything here goes by.
+    pub fn now(&self) -> UnixMillis {
+        self.clock.now()
     }
 
     fn parts(&self) -> Parts<'_> {
@@ -153,8 +191,10 @@ impl Cloud {
 
     /// Stops every device and closes the database.
     pub async fn shutdown(&self) {
-        self.supervisor.shutdown().await;
         self.cancel.cancel();
+        self.recorders.stop().await;
+        self.supervisor.shutdown().await;
+        self.archives.close().await;
         self.tasks.close();
         self.tasks.wait().await;
         self.store.close().await;

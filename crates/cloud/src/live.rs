@@ -132,6 +132,8 @@ mod tests {
             allow: Vec::new(),
             ptz_watchdog: device::PTZ_WATCHDOG,
             clock,
+            utc_offset_minutes: 480,
+            record: crate::RecordSettings::default(),
         };
         let (cloud, _) = Cloud::open(settings).await.unwrap();
         let attach = Attach {
@@ -148,17 +150,20 @@ mod tests {
         // Mostly wrong in one place only: a path of the right form, parameters of the right names.
         let path = prop_oneof![
             any::<String>(),
-            "/(v3/openlive|v3/picture|v3/voice|push)/CAMERA001_[0-9+]{1,20}(_[0-9+]{1,20})?(\\.jpg|\\.wav)?",
-            "/(v3/openlive|v3/picture|v3/voice|push)/[A-Za-z0-9_.%+-]{0,40}",
+            "/(v3/(openlive|openpb|download|picture|voice)|push)/CAMERA001_[0-9+]{1,20}(_[0-9+]{1,20})?(\\.(jpg|wav|mp4))?",
+            "/(v3/(openlive|openpb|download|picture|voice)|push)/[A-Za-z0-9_.%+-]{0,40}",
         ];
         let query = prop_oneof![
             any::<String>(),
             "expire=[0-9]{1,25}&id=[0-9]{1,25}&t=[0-9a-f]{64}&ev=(100|[0-9+]{1,25})",
-            "((expire|id|t|ev|key)=[0-9a-f%+-]{0,70}&?){0,6}",
+            "begin=[0-9]{14}&end=[0-9]{14}&rec=(local|cloud)&expire=[0-9]{1,25}&id=[0-9]{1,25}&t=[0-9a-f]{64}&ev=100",
+            "((expire|id|t|ev|key|begin|end|rec)=[0-9a-f%+-]{0,70}&?){0,8}",
         ];
         let cases = ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() };
         proptest!(cases, |(path in path, query in query)| {
             prop_assert!(cloud.verify_play(&path, &query).is_err());
+            prop_assert!(cloud.verify_playback(&path, &query).is_err());
+            prop_assert!(cloud.verify_download(&path, &query).is_err());
             prop_assert!(cloud.verify_publish(&path, &query).is_err());
             prop_assert!(cloud.verify_file(&path, &query).is_err());
         });

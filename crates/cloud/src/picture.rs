@@ -17,7 +17,7 @@ use store::UnixMillis;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::file::{make_folder, remove_file, write_file};
-use crate::grant::{SignedAddress, id_time};
+use crate::grant::{AddressId, SignedAddress, id_time};
 use crate::live::no_picture;
 use crate::{Caller, Channel, Cloud, Error};
 
@@ -57,7 +57,7 @@ impl Pictures {
                     kept.insert(id, Kept { account, bytes: entry.metadata().await?.len() });
                 }
                 // Half written when the process ended.
-                None => tokio::fs::remove_file(entry.path()).await?,
+                None => remove_file(&entry.path()).await?,
             }
         }
         Ok(Pictures { folder, kept: Mutex::new(kept) })
@@ -205,7 +205,7 @@ impl Cloud {
     pub(crate) fn is_picture(&self, path: &str, id: u64) -> bool {
         let name = path.strip_prefix(PATH).and_then(|name| name.strip_suffix(".jpg")?.split_once('_'));
         name.is_some_and(|(serial, channel)| {
-            channel.parse().is_ok_and(|channel| !self.is_taken_back(serial, ChannelNo(channel), id))
+            channel.parse().is_ok_and(|no| !self.is_revoked(AddressId { serial, channel: ChannelNo(no), id }))
         })
     }
 }

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use av::Pcm;
+use av::container::wav;
 use av::voice::{self, Limits};
 use bytes::Bytes;
 use store::{MetaStore, VoiceRow};
@@ -160,24 +161,6 @@ fn seconds(sound: &Pcm) -> u32 {
     sound.duration().as_secs_f64().round().max(1.0) as u32
 }
 
-/// The sound as a RIFF WAVE file (IBM and Microsoft, Multimedia Programming Interface 1.0, 1991, §3).
-fn wave(sound: &Pcm) -> Vec<u8> {
-    const PCM: u16 = 1;
-    let data = 2 * sound.samples.len() as u32;
-    let mut file = Vec::with_capacity(44 + data as usize);
-    file.extend(b"RIFF");
-    file.extend((36 + data).to_le_bytes());
-    file.extend(b"WAVEfmt ");
-    file.extend(16_u32.to_le_bytes());
-    file.extend([PCM, 1].map(u16::to_le_bytes).as_flattened());
-    file.extend([sound.sample_rate, 2 * sound.sample_rate].map(u32::to_le_bytes).as_flattened());
-    file.extend([2_u16, 16].map(u16::to_le_bytes).as_flattened());
-    file.extend(b"data");
-    file.extend(data.to_le_bytes());
-    file.extend(sound.samples.iter().flat_map(|sample| sample.to_le_bytes()));
-    file
-}
-
 impl Cloud {
     /// Phrases the caller may let its devices speak, whose names contain `name`; those of exactly that
     /// name first.
@@ -225,7 +208,7 @@ impl Cloud {
         let name = check_name(name.unwrap_or(&of_file), "voiceName")?;
         let sound = self.heard(file).await?;
         let sound = if sound.sample_rate == RATE { sound } else { sound.resampled(RATE) };
-        let wave = wave(&sound);
+        let wave = wav::file(&sound);
 
         let _adding = self.voices.adding.lock().await;
         let have = self.store.voices(&caller.account.0).await?;
@@ -345,7 +328,7 @@ mod tests {
     fn what_is_written_is_heard_again() {
         let samples: Vec<i16> = (0..RATE as i32).map(|n| ((n * 7919) % 65_536 - 32_768) as i16).collect();
         let sound = Pcm { sample_rate: RATE, samples };
-        assert_eq!(voice::decode(&wave(&sound), Limits::default()).unwrap(), sound);
+        assert_eq!(voice::decode(&wav::file(&sound), Limits::default()).unwrap(), sound);
     }
 
     #[test]

@@ -12,15 +12,16 @@ use async_trait::async_trait;
 use av::{CodecParameters, Frame, G711Law, G711Parameters, Pcm, Ticks, Track, TrackId, UnixMicros};
 use bytes::Bytes;
 use cloud::{
-    App, Attach, Attached, Caller, Channel, Clock, Cloud, Error, LiveAsk, Operator, Phrases, PlayGrant, Settings,
-    SignedAddress,
+    App, Attach, Attached, Caller, CardAsk, CardState, Channel, Clock, Cloud, Error, LiveAsk, Operator, Phrases,
+    PlanAsk, PlanState, PlayGrant, PlaybackAsk, PlaybackGrant, RecordSettings, RecorderSetting, Settings,
+    SignedAddress, Storage,
 };
 use device::{
     ChannelFacts, ChannelNo, DeviceFacts, Driver, DriverError, DriverKind, Login, Quality, Speaker, StreamFacts,
     stream_id,
 };
-use media::{HubSettings, StreamWriter};
-use store::{AttemptRow, MetaStore, NewDevice, UnixMillis};
+use media::{HubSettings, Item, StreamWriter};
+use store::{AttemptRow, MetaStore, NewDevice, PlanRow, UnixMillis};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -57,7 +58,9 @@ async fn open(folder: &Path, time: &Arc<AtomicI64>) -> Result<(Arc<Cloud>, Optio
     let time = time.clone();
     let clock = Clock::of(move || UnixMillis(time.load(Ordering::SeqCst)));
     let (data, ptz_watchdog) = (folder.to_owned(), device::PTZ_WATCHDOG);
-    Cloud::open(Settings { data, hub: HubSettings::default(), allow: Vec::new(), ptz_watchdog, clock }).await
+    let hub = HubSettings::default();
+    let (allow, record) = (Vec::new(), RecordSettings::default());
+    Cloud::open(Settings { data, hub, allow, ptz_watchdog, clock, utc_offset_minutes: 480, record }).await
 }
 
 impl World {
@@ -203,6 +206,33 @@ fn replaced(text: &str, at: usize, byte: u8) -> String {
 /// `text` with another character at `at`.
 fn spoiled(text: &str, at: usize) -> String {
     replaced(text, at, if text.as_bytes()[at] == b'x' { b'y' } else { b'x' })
+}
+
+/// An address works as it is, and with no byte of it changed or missing.
+fn all_signed(path: &str, query: &str, verify: impl Fn(&str, &str) -> Result<(), Error>) {
+    verify(path, query).unwrap();
+    let refused = |path: &str, query: &str| {
+        let answer = verify(path, query);
+        assert!(matches!(answer, Err(Error::GrantInvalid)), "{path}?{query}: {answer:?}");
+    };
+    for (at, byte) in (0..path.len()).flat_map(|at| (b' '..=b'~').map(move |byte| (at, byte))) {
+        if path.as_bytes()[at] != byte {
+            refused(&replaced(path, at, byte), query);
+        }
+    }
+    for (at, byte) in (0..query.len()).flat_map(|at| (b' '..=b'~').map(move |byte| (at, byte))) {
+        if query.as_bytes()[at] != byte {
+            refused(path, &replaced(query, at, byte));
+        }
+    }
+    for at in 0..path.len() {
+        refused(&format!("{}{}", &path[..at], &path[at + 1..]), query);
+        refused(&path[..at], query);
+    }
+    for at in 0..query.len() {
+        refused(path, &format!("{}{}", &query[..at], &query[at + 1..]));
+        refused(path, &query[..at]);
+    }
 }
 
 /// A driver that does what it is told and remembers it.
@@ -841,29 +871,7 @@ async fn t20_every_byte_of_path_and_query_is_signed() {
     let alice = world.somebody().await;
     let (_writer, channel) = world.bound(&alice, SERIAL).await;
     let SignedAddress { path, query, .. } = world.address(&alice, &channel).await;
-    world.cloud.verify_play(&path, &query).unwrap();
-    for (at, byte) in (0..path.len()).flat_map(|at| (b' '..=b'~').map(move |byte| (at, byte))) {
-        if path.as_bytes()[at] != byte {
-            let changed = replaced(&path, at, byte);
-            assert_err!(world.cloud.verify_play(&changed, &query), Error::GrantInvalid);
-        }
-    }
-    for (at, byte) in (0..query.len()).flat_map(|at| (b' '..=b'~').map(move |byte| (at, byte))) {
-        if query.as_bytes()[at] != byte {
-            let changed = replaced(&query, at, byte);
-            let answer = world.cloud.verify_play(&path, &changed);
-            assert!(matches!(answer, Err(Error::GrantInvalid)), "{changed}");
-        }
-    }
-    for text in [&path, &query] {
-        for at in 0..text.len() {
-            let (shorter, beginning) = (format!("{}{}", &text[..at], &text[at + 1..]), &text[..at]);
-            for changed in [shorter.as_str(), beginning] {
-                let (path, query) = if *text == path { (changed, query.as_str()) } else { (path.as_str(), changed) };
-                assert_err!(world.cloud.verify_play(path, query), Error::GrantInvalid);
-            }
-        }
-    }
+    all_signed(&path, &query, |path, query| world.cloud.verify_play(path, query).map(drop));
     // Other ways to say the same, and other things.
     let playback = path.replace("openlive", "openpb");
     let t = query.split_once("&t=").unwrap().1.split_once('&').unwrap().0;
@@ -1140,6 +1148,412 @@ async fn t20_who_gives_a_device_up_cannot_watch_it_any_more() {
         world.verify(&again).unwrap();
         world.reopen().await;
     }
+}
+
+// Footage.
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Two hours, the second of which has not come yet.
+fn footage(storage: Storage) -> PlaybackAsk<'static> {
+    PlaybackAsk { storage, from: START - HOUR, to: START + HOUR, expire_s: Some(60), code: None }
+}
+
+#[tokio::test]
+async fn t20_an_address_of_footage_says_which_and_every_byte_of_it_is_signed() {
+    let world = World::new().await;
+    let alice = world.somebody().await;
+    let (_writer, channel) = world.bound(&alice, SERIAL).await;
+    // 1,790,000,000.123 s is 2026-09-21 22:13:20 at 8 hours east; the end is the second that it lies in.
+    let played = world.cloud.playback_address(&alice, &channel, footage(Storage::Local)).await.unwrap();
+    assert_eq!(played.path, "/v3/openpb/CAM00001A_1_1");
+    let t = played.query.split_once("&t=").unwrap().1.split_once('&').unwrap().0;
+    let span = "begin=20260921211320&end=20260921231321";
+    assert_eq!(played.query, format!("{span}&expire=1790000060&id={}&rec=local&t={t}&ev=100", played.id));
+    let expected = |storage| PlaybackGrant {
+        id: 0,
+        serial: SERIAL.into(),
+        channel: ChannelNo(1),
+        storage,
+        from: UnixMillis(1_789_996_400_000),
+        to: UnixMillis(1_790_003_601_000),
+    };
+    let grant = world.cloud.verify_playback(&played.path, &played.query).unwrap();
+    assert_eq!(grant, PlaybackGrant { id: played.id.parse().unwrap(), ..expected(Storage::Local) });
+    all_signed(&played.path, &played.query, |path, query| world.cloud.verify_playback(path, query).map(drop));
+
+    let file = world.cloud.download_address(&alice, &channel, footage(Storage::Local)).await.unwrap();
+    assert_eq!(file.path, "/v3/download/CAM00001A_1_1.mp4");
+    let grant = world.cloud.verify_download(&file.path, &file.query).unwrap();
+    assert_eq!(grant, PlaybackGrant { id: file.id.parse().unwrap(), ..expected(Storage::Local) });
+    all_signed(&file.path, &file.query, |path, query| world.cloud.verify_download(path, query).map(drop));
+
+    // Of what we keep, nothing from before the caller had the device.
+    let ours = world.cloud.playback_address(&alice, &channel, footage(Storage::Cloud)).await.unwrap();
+    let grant = world.cloud.verify_playback(&ours.path, &ours.query).unwrap();
+    assert_eq!((grant.storage, grant.from), (Storage::Cloud, UnixMillis(1_790_000_001_000)));
+    assert_eq!(grant.to, UnixMillis(1_790_003_601_000));
+
+    // What players add, and in which order, does not matter.
+    let turned: Vec<&str> = played.query.rsplit('&').collect();
+    let query = format!("playbackSpeed=4&{}&vc=1&containerFormat=1", turned.join("&"));
+    world.cloud.verify_playback(&played.path, &query).unwrap();
+    for twice in ["begin", "end", "rec", "expire", "id", "t", "ev"] {
+        let query = format!("{}&{twice}=1", played.query);
+        assert_err!(world.cloud.verify_playback(&played.path, &query), Error::GrantInvalid);
+    }
+}
+
+#[tokio::test]
+async fn t20_an_address_opens_what_it_was_made_for_only() {
+    let world = World::new().await;
+    let alice = world.somebody().await;
+    let (_writer, channel) = world.bound(&alice, SERIAL).await;
+    let live = world.address(&alice, &channel).await;
+    let played = world.cloud.playback_address(&alice, &channel, footage(Storage::Cloud)).await.unwrap();
+    let file = world.cloud.download_address(&alice, &channel, footage(Storage::Cloud)).await.unwrap();
+    let made = [&live, &played, &file];
+    for (n, of_path) in made.into_iter().enumerate() {
+        for (m, of_query) in made.into_iter().enumerate() {
+            let (path, query) = (&of_path.path, &of_query.query);
+            let open = [
+                world.cloud.verify_play(path, query).is_ok(),
+                world.cloud.verify_playback(path, query).is_ok(),
+                world.cloud.verify_download(path, query).is_ok(),
+                world.cloud.verify_file(path, query).is_ok(),
+            ];
+            let expected = if n == m { [n == 0, n == 1, n == 2, false] } else { [false; 4] };
+            assert_eq!(open, expected, "{path}?{query}");
+        }
+    }
+    // A span beside what is signed is a player's own business.
+    let (path, query) = (&live.path, format!("{}&begin=1&rec=cloud", live.query));
+    world.cloud.verify_play(path, &query).unwrap();
+}
+
+#[tokio::test]
+async fn t20_addresses_of_footage_end_as_others_do() {
+    let mut world = World::new().await;
+    let alice = world.somebody().await;
+    let (_writer, channel) = world.bound(&alice, SERIAL).await;
+    let make = async || world.cloud.playback_address(&alice, &channel, footage(Storage::Cloud)).await.unwrap();
+    let [first, second, third] = [make().await, make().await, make().await];
+    let verify = |world: &World, address: &SignedAddress| world.cloud.verify_playback(&address.path, &address.query);
+    let running = verify(&world, &first).unwrap();
+    world.cloud.revoke(&alice, &channel, Some(first.id.parse().unwrap())).await.unwrap();
+    assert!(world.cloud.is_revoked(&running));
+    assert_err!(verify(&world, &first), Error::GrantInvalid);
+    verify(&world, &second).unwrap();
+    world.reopen().await;
+    assert_err!(verify(&world, &first), Error::GrantInvalid);
+    // No restart takes less than a millisecond, which ids count on.
+    world.pass(MS);
+    world.cloud.revoke(&alice, &channel, None).await.unwrap();
+    assert_err!(verify(&world, &second), Error::GrantInvalid);
+
+    let fourth = world.cloud.playback_address(&alice, &channel, footage(Storage::Cloud)).await.unwrap();
+    verify(&world, &fourth).unwrap();
+    world.pass(Duration::from_secs(60));
+    assert_err!(verify(&world, &fourth), Error::GrantInvalid);
+    assert_err!(verify(&world, &third), Error::GrantInvalid);
+}
+
+#[tokio::test]
+async fn an_address_of_footage_has_limits() {
+    let world = World::new().await;
+    let alice = world.somebody().await;
+    let (writer, channel) = world.bound(&alice, SERIAL).await;
+    let make = async |ask| world.cloud.playback_address(&alice, &channel, ask).await;
+    let cloud = footage(Storage::Cloud);
+    for to in [cloud.from, cloud.from - MS, UnixMillis(i64::MIN)] {
+        assert_err!(make(PlaybackAsk { to, ..cloud }).await, Error::InvalidArgument { field: "stopTime" });
+    }
+    for from in [UnixMillis(i64::MIN), UnixMillis(-70_000_000_000_000)] {
+        let ask = PlaybackAsk { from, ..footage(Storage::Local) };
+        assert_err!(make(ask).await, Error::InvalidArgument { field: "startTime" });
+    }
+    for to in [UnixMillis(i64::MAX), UnixMillis(253_500_000_000_000)] {
+        assert_err!(make(PlaybackAsk { to, ..cloud }).await, Error::InvalidArgument { field: "stopTime" });
+    }
+    for expire_s in [0, 29, 62_208_001, u64::MAX] {
+        let ask = PlaybackAsk { expire_s: Some(expire_s), ..cloud };
+        assert_err!(make(ask).await, Error::InvalidArgument { field: "expireTime" });
+    }
+    // What the device keeps is to be had while it is on line; what we keep, always.
+    make(footage(Storage::Local)).await.unwrap();
+    drop(writer);
+    world.until_online(SERIAL, false).await;
+    assert_err!(make(footage(Storage::Local)).await, Error::DeviceOffline);
+    make(cloud).await.unwrap();
+
+    world.cloud.encrypt(&alice, SERIAL).await.unwrap();
+    assert_err!(make(cloud).await, Error::Encrypted);
+    assert_err!(make(PlaybackAsk { code: Some(WRONG), ..cloud }).await, Error::Encrypted);
+    make(PlaybackAsk { code: Some(CODE), ..cloud }).await.unwrap();
+    let debug = format!("{:?}", PlaybackAsk { code: Some(CODE), ..cloud });
+    assert!(!debug.contains(CODE), "{debug}");
+}
+
+// Plans and cards.
+
+fn cards(count: u32) -> CardAsk {
+    CardAsk { count, days: 30, retention_days: 7, batch: None, expires_at: START + 365 * DAY, bundled_with: None }
+}
+
+impl World {
+    async fn card(&self, ask: CardAsk) -> String {
+        self.cloud.make_cards(&self.operator(), ask).await.unwrap().keys.remove(0)
+    }
+
+    /// States and beginnings and ends, in days from the start.
+    async fn plans(&self, caller: &Caller, channel: &Channel) -> Vec<(PlanState, i64, Option<i64>)> {
+        let day = |at: UnixMillis| (at.0 - START.0) / DAY.as_millis() as i64;
+        let plans = self.cloud.plans(caller, channel).await.unwrap();
+        plans.into_iter().map(|plan| (plan.state, day(plan.starts_at), plan.expires_at.map(day))).collect()
+    }
+
+    /// Days that footage is kept by what records now.
+    async fn recorded(&self) -> Vec<(String, u32)> {
+        let rows = self.rows().await;
+        let plans = rows.active_plans(self.now()).await.unwrap();
+        rows.close().await;
+        plans.into_iter().map(|plan| (plan.serial, plan.retention_days)).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_card_opens_a_plan_that_waits_for_the_running_one_or_replaces_it() {
+    let world = World::new().await;
+    let alice = world.somebody().await;
+    let (_writer, channel) = world.bound(&alice, SERIAL).await;
+    assert_eq!(world.plans(&alice, &channel).await, []);
+    assert_eq!(world.recorded().await, []);
+    let first = world.card(cards(1)).await;
+    world.cloud.open_card(&alice, &channel, &first, false).await.unwrap();
+    assert_eq!(world.plans(&alice, &channel).await, [(PlanState::Active, 0, Some(30))]);
+    assert_eq!(world.recorded().await, [(SERIAL.into(), 7)]);
+
+    // As people type it.
+    let queued = world.card(CardAsk { days: 10, ..cards(1) }).await.replace('-', "").to_lowercase();
+    world.cloud.open_card(&alice, &channel, &format!(" {queued} "), false).await.unwrap();
+    let waiting = (PlanState::Waiting, 30, Some(40));
+    assert_eq!(world.plans(&alice, &channel).await, [(PlanState::Active, 0, Some(30)), waiting]);
+
+    world.pass(5 * DAY);
+    let replacing = world.card(CardAsk { days: 20, retention_days: 30, ..cards(1) }).await;
+    world.cloud.open_card(&alice, &channel, &replacing, true).await.unwrap();
+    let expected =
+        [(PlanState::Expired, 0, Some(5)), (PlanState::Active, 5, Some(25)), (PlanState::Waiting, 25, Some(35))];
+    assert_eq!(world.plans(&alice, &channel).await, expected);
+    assert_eq!(world.recorded().await, [(SERIAL.into(), 30)]);
+    world.pass(25 * DAY);
+    assert_eq!(world.recorded().await, [(SERIAL.into(), 7)]);
+
+    world.cloud.enable_plans(&alice, SERIAL, false).await.unwrap();
+    assert_eq!(world.plans(&alice, &channel).await[2].0, PlanState::Paused);
+    assert_eq!(world.recorded().await, []);
+    world.cloud.enable_plans(&alice, SERIAL, true).await.unwrap();
+    assert_eq!(world.recorded().await, [(SERIAL.into(), 7)]);
+    world.pass(10 * DAY);
+    assert_eq!(world.recorded().await, []);
+}
+
+#[tokio::test]
+async fn a_card_is_good_once_in_time_and_where_it_belongs() {
+    let world = World::new().await;
+    let (alice, bob) = (world.somebody().await, world.somebody().await);
+    let (_writer, channel) = world.bound(&alice, SERIAL).await;
+    let (_writer_of_bob, of_bob) = world.bound(&bob, OTHER).await;
+    let open = async |caller, channel, key: &str| world.cloud.open_card(caller, channel, key, false).await;
+
+    let used = world.card(cards(1)).await;
+    open(&alice, &channel, &used).await.unwrap();
+    assert_err!(open(&alice, &channel, &used).await, Error::CardSpent);
+    assert_err!(open(&bob, &of_bob, &used).await, Error::CardSpent);
+
+    let bundled = world.card(CardAsk { bundled_with: Some(OTHER.to_lowercase()), ..cards(1) }).await;
+    assert_err!(open(&alice, &channel, &bundled).await, Error::CardElsewhere);
+    open(&bob, &of_bob, &bundled).await.unwrap();
+
+    let withdrawn = world.card(CardAsk { batch: Some("spring".into()), ..cards(1) }).await;
+    world.cloud.enable_cards(&world.operator(), "spring", false).await.unwrap();
+    assert_err!(open(&alice, &channel, &withdrawn).await, Error::CardSpent);
+    world.cloud.enable_cards(&world.operator(), "spring", true).await.unwrap();
+    open(&alice, &channel, &withdrawn).await.unwrap();
+    assert_err!(world.cloud.enable_cards(&world.operator(), "autumn", false).await, Error::CardUnknown);
+
+    let expiring = world.card(CardAsk { expires_at: START + DAY, ..cards(1) }).await;
+    world.pass(DAY);
+    assert_err!(open(&alice, &channel, &expiring).await, Error::CardSpent);
+
+    // What would never begin is not taken, nor is its card.
+    let endless = PlanAsk { retention_days: 3, days: None };
+    world.cloud.set_plan(&world.operator(), SERIAL, ChannelNo(1), endless).await.unwrap();
+    let kept = world.card(cards(1)).await;
+    assert_err!(open(&alice, &channel, &kept).await, Error::CardFailed);
+    world.cloud.end_plans(&world.operator(), SERIAL, ChannelNo(1)).await.unwrap();
+    open(&alice, &channel, &kept).await.unwrap();
+
+    let gone = world.card(cards(1)).await;
+    world.cloud.device_delete(&alice, SERIAL).await.unwrap();
+    assert_err!(open(&alice, &channel, &gone).await, Error::NotOwner);
+}
+
+#[tokio::test]
+async fn two_who_use_a_card_at_once_do_not_both_get_its_plan() {
+    let world = World::new().await;
+    let (alice, bob) = (world.somebody().await, world.somebody().await);
+    let (_writer, channel) = world.bound(&alice, SERIAL).await;
+    let (_writer_of_bob, of_bob) = world.bound(&bob, OTHER).await;
+    let key = world.card(cards(1)).await;
+    let (one, two) = tokio::join!(
+        world.cloud.open_card(&alice, &channel, &key, false),
+        world.cloud.open_card(&bob, &of_bob, &key, false)
+    );
+    let mut answers = [name(one), name(two)];
+    answers.sort();
+    assert_eq!(answers, ["CardSpent", "done"]);
+    assert_eq!(world.recorded().await.len(), 1);
+}
+
+#[tokio::test]
+async fn t24_five_unknown_cards_lock_an_account_out_of_a_device_for_a_day() {
+    let mut world = World::new().await;
+    let (alice, bob) = (world.somebody().await, world.somebody().await);
+    let (_writer, channel) = world.bound(&alice, SERIAL).await;
+    let (_writer_of_other, other) = world.bound(&alice, OTHER).await;
+    let key = world.card(cards(1)).await;
+    for wrong in ["", "x", "AAAA-BBBB-CCCC-DDDD", &key[..18], &"é".repeat(100)] {
+        assert_err!(world.cloud.open_card(&alice, &channel, wrong, false).await, Error::CardUnknown);
+    }
+    // The right one does not help now, nor does a restart.
+    assert_err!(world.cloud.open_card(&alice, &channel, &key, false).await, Error::CardLocked);
+    world.reopen().await;
+    world.pass(DAY - MS);
+    assert_err!(world.cloud.open_card(&alice, &channel, &key, false).await, Error::CardLocked);
+    // Others, and other devices, are not concerned.
+    assert_err!(world.cloud.open_card(&alice, &other, "x", false).await, Error::CardUnknown);
+    world.cloud.device_delete(&alice, OTHER).await.unwrap();
+    let _writers = (world.publish(SERIAL), world.publish(OTHER));
+    world.until_online(OTHER, true).await;
+    world.cloud.device_add(&bob, OTHER, CODE).await.unwrap();
+    let of_bob = world.cloud.channel(&bob, OTHER, 1).await.unwrap();
+    assert_err!(world.cloud.open_card(&bob, &of_bob, "x", false).await, Error::CardUnknown);
+    world.pass(MS);
+    world.cloud.open_card(&alice, &channel, &key, false).await.unwrap();
+}
+
+#[tokio::test]
+async fn cards_are_made_in_batches_and_their_keys_are_told_once() {
+    let world = World::new().await;
+    let operator = world.operator();
+    let make = async |ask| world.cloud.make_cards(&operator, ask).await;
+    let made = make(CardAsk { batch: Some("a.b_c-1".into()), ..cards(1000) }).await.unwrap();
+    assert_eq!((made.batch.as_str(), made.keys.len()), ("a.b_c-1", 1000));
+    let distinct: BTreeSet<&String> = made.keys.iter().collect();
+    assert_eq!(distinct.len(), 1000);
+    for key in &made.keys {
+        let groups: Vec<&str> = key.split('-').collect();
+        assert!(groups.len() == 4 && groups.iter().all(|group| group.len() == 4), "{key}");
+    }
+    let debug = format!("{made:?}");
+    assert!(!debug.contains(&made.keys[0]), "{debug}");
+    let other = make(cards(2)).await.unwrap();
+    assert!(other.batch.starts_with("batch-"));
+
+    let bad = [
+        ("count", CardAsk { count: 0, ..cards(1) }),
+        ("count", CardAsk { count: 1001, ..cards(1) }),
+        ("days", CardAsk { days: 0, ..cards(1) }),
+        ("days", CardAsk { days: 3651, ..cards(1) }),
+        ("retention_days", CardAsk { retention_days: 0, ..cards(1) }),
+        ("retention_days", CardAsk { retention_days: 3651, ..cards(1) }),
+        ("expires", CardAsk { expires_at: START, ..cards(1) }),
+        ("batch", CardAsk { batch: Some(String::new()), ..cards(1) }),
+        ("batch", CardAsk { batch: Some("x".repeat(51)), ..cards(1) }),
+        ("batch", CardAsk { batch: Some("a/b".into()), ..cards(1) }),
+    ];
+    for (expected, ask) in bad {
+        match make(ask).await {
+            Err(Error::InvalidArgument { field }) => assert_eq!(field, expected),
+            answer => panic!("{expected}: {answer:?}"),
+        }
+    }
+    assert_err!(make(CardAsk { bundled_with: Some("x".into()), ..cards(1) }).await, Error::SerialMalformed);
+
+    let alice = world.somebody().await;
+    let (_writer, channel) = world.bound(&alice, SERIAL).await;
+    world.cloud.open_card(&alice, &channel, &other.keys[0], false).await.unwrap();
+    let listed = world.cloud.cards(&operator, Some(&other.batch)).await.unwrap();
+    assert_eq!(listed.iter().filter(|card| card.state == CardState::Used).count(), 1);
+    assert_eq!(listed.iter().filter(|card| card.state == CardState::Unused).count(), 1);
+    let used = listed.iter().find_map(|card| card.used.as_ref()).unwrap();
+    assert_eq!((used.serial.as_str(), used.channel_no, used.at), (SERIAL, 1, START));
+    world.pass(365 * DAY);
+    let states: BTreeSet<String> =
+        world.cloud.cards(&operator, None).await.unwrap().iter().map(|card| format!("{:?}", card.state)).collect();
+    assert_eq!(states.into_iter().collect::<Vec<_>>(), ["Expired", "Used"]);
+    let bytes = bytes_in(world.folder.path());
+    for key in made.keys.iter().take(2).chain(&other.keys) {
+        assert!(!contains(&bytes, key) && !contains(&bytes, &key.replace('-', "")), "a key is kept in clear");
+    }
+}
+
+#[tokio::test]
+async fn a_plan_is_its_accounts_and_rests_while_the_device_is_not() {
+    let world = World::new().await;
+    let (alice, bob) = (world.somebody().await, world.somebody().await);
+    let (_writer, channel) = world.bound(&alice, SERIAL).await;
+    let key = world.card(cards(1)).await;
+    world.cloud.open_card(&alice, &channel, &key, false).await.unwrap();
+    world.cloud.device_delete(&alice, SERIAL).await.unwrap();
+    assert_eq!(world.recorded().await, []);
+    world.cloud.device_add(&bob, SERIAL, CODE).await.unwrap();
+    assert_eq!(world.recorded().await, []);
+    assert_eq!(world.plans(&bob, &channel).await, []);
+    world.cloud.device_delete(&bob, SERIAL).await.unwrap();
+    world.cloud.device_add(&alice, SERIAL, CODE).await.unwrap();
+    assert_eq!(world.recorded().await, [(SERIAL.into(), 7)]);
+}
+
+#[tokio::test]
+async fn the_operator_sets_and_ends_plans() {
+    let world = World::new().await;
+    let (operator, one) = (world.operator(), ChannelNo(1));
+    let ask = |retention_days, days| PlanAsk { retention_days, days };
+    let set = async |serial, channel, ask| world.cloud.set_plan(&operator, serial, channel, ask).await;
+    // While nobody has the device, for whoever does.
+    world.attach(SERIAL).await;
+    assert_eq!(set("cam00001a", one, ask(3, None)).await.unwrap().len(), 1);
+    assert_eq!(world.recorded().await, [(SERIAL.into(), 3)]);
+    let alice = world.somebody().await;
+    world.cloud.device_add(&alice, SERIAL, CODE).await.unwrap();
+    let channel = world.cloud.channel(&alice, SERIAL, 1).await.unwrap();
+    assert_eq!(world.plans(&alice, &channel).await, [(PlanState::Active, 0, None)]);
+    // Another takes its place, however many wait.
+    world.pass(DAY);
+    let set_now = set(SERIAL, one, ask(30, Some(10))).await.unwrap();
+    assert_eq!(set_now.iter().map(|plan| plan.state).collect::<Vec<_>>(), [PlanState::Expired, PlanState::Active]);
+    assert_eq!(world.recorded().await, [(SERIAL.into(), 30)]);
+    let key = world.card(cards(1)).await;
+    world.cloud.open_card(&alice, &channel, &key, false).await.unwrap();
+    world.cloud.end_plans(&operator, SERIAL, one).await.unwrap();
+    assert_eq!(world.recorded().await, []);
+    let ended = world.cloud.channel_plans(&operator, SERIAL, one).await.unwrap();
+    assert!(!ended.is_empty() && ended.iter().all(|plan| plan.state == PlanState::Expired), "{ended:?}");
+
+    for (ask, field) in
+        [(ask(0, None), "retention_days"), (ask(3651, None), "retention_days"), (ask(1, Some(0)), "days")]
+    {
+        match set(SERIAL, one, ask).await {
+            Err(Error::InvalidArgument { field: told }) => assert_eq!(told, field),
+            answer => panic!("{answer:?}"),
+        }
+    }
+    assert_err!(set(UNKNOWN, one, ask(1, None)).await, Error::NotOwner);
+    assert_err!(set("x", one, ask(1, None)).await, Error::SerialMalformed);
+    assert_err!(set(SERIAL, ChannelNo(2), ask(1, None)).await, Error::ChannelNotFound);
+    assert_err!(world.cloud.end_plans(&operator, UNKNOWN, one).await, Error::NotOwner);
 }
 
 // Publishing.
@@ -1674,4 +2088,94 @@ async fn a_file_that_cannot_be_spoken_is_refused_when_it_comes() {
     }
     assert_err!(upload(sound(1), "one more").await, Error::VoicesFull);
     world.cloud.voice_upload(&alice, sound(1), Some(&format!("0{}", "很".repeat(47))), "", true).await.unwrap();
+}
+
+/// A channel is recorded while a plan says so, or its device's recorder on our disk is on; what was
+/// recorded is there after a restart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recording_follows_plans_and_recorders() {
+    let world = World::new().await;
+    world.attach(SERIAL).await;
+    let operator = &world.operator();
+    let mut writer = world.publish(SERIAL);
+    let publish = tokio::spawn(async move {
+        let g711 = G711Parameters { law: G711Law::A, sample_rate: 8000, channels: 1 };
+        writer.set_tracks(vec![Track { id: TrackId::AUDIO, codec: CodecParameters::G711(g711), clock_rate: 8000 }]);
+        for n in 0i64.. {
+            let (dts, wall) = (Ticks(n * 160), UnixMicros(START.0 * 1000 + n * 20_000));
+            let data = Bytes::copy_from_slice(&n.to_be_bytes());
+            writer.write(Frame { track: TrackId::AUDIO, dts, cts: 0, wall, key: true, data }).unwrap();
+            // Three times as fast as it would happen.
+            if n % 3 == 0 {
+                sleep(20 * MS).await;
+            }
+        }
+    });
+    let kept = async |storage| {
+        let found =
+            world.cloud.kept_recordings(SERIAL, ChannelNo(1), storage, UnixMillis(0), UnixMillis(i64::MAX)).await;
+        found.unwrap()
+    };
+    let ends = async |storage| kept(storage).await.last().map(|recording| recording.to);
+    let channels = || {
+        let state = world.cloud.recording_state(operator);
+        state.channels.iter().map(|channel| channel.storage).collect::<Vec<_>>()
+    };
+    assert_eq!(channels(), []);
+
+    let on = RecorderSetting { enabled: true, ..RecorderSetting::default() };
+    world.cloud.set_recorder(operator, SERIAL, on).await.unwrap();
+    assert_err!(world.cloud.set_recorder(operator, UNKNOWN, on).await, Error::NotOwner);
+    until("local footage grows", async || ends(Storage::Local).await > Some(START + 5000 * MS)).await;
+    assert_eq!((channels(), kept(Storage::Cloud).await), (vec![Storage::Local], vec![]));
+
+    let other = MetaStore::sqlite(&world.folder.path().join("meta.db")).await.unwrap();
+    let plan = PlanRow {
+        id: 0,
+        account_id: None,
+        serial: SERIAL.into(),
+        channel_no: 1,
+        retention_days: 7,
+        enabled: true,
+        starts_at: START,
+        expires_at: START + DAY,
+    };
+    assert!(other.change_plans(SERIAL, 1, None, None, |_| Some(vec![plan])).await.unwrap());
+    other.close().await;
+    world.cloud.recorder_changed();
+    until("cloud footage grows", async || ends(Storage::Cloud).await.is_some()).await;
+    world.cloud.set_recorder(operator, SERIAL, RecorderSetting::default()).await.unwrap();
+    until("the recorder is off", async || channels() == [Storage::Cloud]).await;
+    // The plan is over.
+    world.time.fetch_add(DAY.as_millis() as i64, Ordering::SeqCst);
+    world.cloud.recorder_changed();
+    until("the plan is over", async || channels().is_empty()).await;
+    publish.abort();
+    until("all of it is listed", async || {
+        let found = [kept(Storage::Local).await, kept(Storage::Cloud).await].concat();
+        found.iter().all(|recording| recording.id.is_some())
+    })
+    .await;
+
+    let (local, cloud) = (kept(Storage::Local).await, kept(Storage::Cloud).await);
+    world.cloud.shutdown().await;
+    let (reopened, _) = open(world.folder.path(), &world.time).await.unwrap();
+    for (storage, before) in [(Storage::Local, local), (Storage::Cloud, cloud)] {
+        let found =
+            reopened.kept_recordings(SERIAL, ChannelNo(1), storage, UnixMillis(0), UnixMillis(i64::MAX)).await.unwrap();
+        assert_eq!(found, before);
+        let (from, to) = (found[0].from, found.last().unwrap().to);
+        let mut footage = reopened.archive_footage(SERIAL, ChannelNo(1), storage, from, to);
+        let mut items = Vec::new();
+        while footage.read(&mut items).await.unwrap() {}
+        let numbers: Vec<i64> = items
+            .iter()
+            .filter_map(|item| match item {
+                Item::Frame(frame) => Some(i64::from_be_bytes(frame.data[..].try_into().unwrap())),
+                _ => None,
+            })
+            .collect();
+        assert!(numbers.len() > 25 && numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{numbers:?}");
+    }
+    reopened.shutdown().await;
 }
