@@ -31,6 +31,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the server
     Serve(Serve),
+    /// Look whether every recorded segment is there, with its size and hash
+    Check(Check),
     /// Attach a camera to the running server
     Attach(Attach),
     /// Detach a camera; its account loses it
@@ -65,6 +67,12 @@ pub enum Command {
     /// Keys that play addresses are signed with
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Cards: keys that open cloud storage of a camera, each good once
+    #[command(subcommand)]
+    Cards(CardsCommand),
+    /// Plans: which cameras are recorded into cloud storage
+    #[command(subcommand)]
+    Plan(PlanCommand),
 }
 
 /// `fluorite app …`
@@ -108,6 +116,74 @@ pub enum KeysCommand {
     },
 }
 
+/// `fluorite cards …`
+#[derive(Debug, Subcommand)]
+pub enum CardsCommand {
+    /// Make a batch; prints the keys, which are shown only now
+    New {
+        /// How many
+        #[arg(long, default_value_t = 1)]
+        count: u32,
+        /// Days that the plan of each runs
+        #[arg(long, default_value_t = 30)]
+        days: u32,
+        /// Days that footage is kept
+        #[arg(long, default_value_t = 7)]
+        retention_days: u32,
+        /// Name of the batch; one is made without
+        #[arg(long)]
+        batch: Option<String>,
+        /// Serial of the one device they are good for; every device without
+        #[arg(long)]
+        serial: Option<String>,
+        /// Where the server is.
+        #[command(flatten)]
+        server: Remote,
+    },
+    /// List what became of them, without their keys
+    List {
+        /// Name of a batch; all without
+        #[arg(long)]
+        batch: Option<String>,
+        /// Where the server is.
+        #[command(flatten)]
+        server: Remote,
+    },
+}
+
+/// `fluorite plan …`
+#[derive(Debug, Subcommand)]
+pub enum PlanCommand {
+    /// Record a channel from now on, in the place of every other plan of it
+    Set {
+        /// Serial of the device, 9 characters
+        serial: String,
+        /// Channel of the device
+        #[arg(long, default_value_t = 1)]
+        channel: u16,
+        /// Days that footage is kept
+        #[arg(long, default_value_t = 7)]
+        retention_days: u32,
+        /// Days that it is recorded; without end if absent
+        #[arg(long)]
+        days: Option<u32>,
+        /// Where the server is.
+        #[command(flatten)]
+        server: Remote,
+    },
+    /// Record a channel no more; what was recorded stays for its days
+    End {
+        /// Serial of the device, 9 characters
+        serial: String,
+        /// Channel of the device
+        #[arg(long, default_value_t = 1)]
+        channel: u16,
+        /// Where the server is.
+        #[command(flatten)]
+        server: Remote,
+    },
+}
+
 /// `fluorite serve`
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -124,6 +200,9 @@ pub struct Serve {
     /// With --trial: serve TLS too, with a certificate made here
     #[arg(long, requires = "trial")]
     pub tls: bool,
+    /// With --trial: cameras without SD cards, which record nothing and rest while nobody watches
+    #[arg(long, requires = "trial")]
+    pub no_cards: bool,
     /// Configuration file (TOML); see docs/fluorite.sample.toml
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -136,6 +215,25 @@ pub struct Serve {
     /// Print the configuration in force and where each value came from, and exit
     #[arg(long)]
     pub print_config: bool,
+}
+
+/// `fluorite check`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "It works on the data folder itself, whether a server is running on it or not, and ends with status 1 when
+something is wrong that it did not repair."
+)]
+pub struct Check {
+    /// Take out of the index what is not what it should be (its files go to the blobs' folder quarantine), and
+    /// list what is not listed
+    #[arg(long)]
+    pub repair: bool,
+    /// Look at sizes alone, not into the files
+    #[arg(long)]
+    pub quick: bool,
+    /// Configuration file (TOML); without, fluorite.toml in the current folder is read if it exists
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// How a camera is spoken to.

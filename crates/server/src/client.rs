@@ -7,7 +7,9 @@ use anyhow::{Context, bail};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::cli::{AppCommand, Attach, Command, DriverName, KeysCommand, Remote, SessionsCommand};
+use crate::cli::{
+    AppCommand, Attach, CardsCommand, Command, DriverName, KeysCommand, PlanCommand, Remote, SessionsCommand,
+};
 
 /// Attaching tries the camera, which may take its time to refuse.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -18,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// What the server said, or why it was not reached.
 pub async fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Serve(_) => bail!("serve is not a client command"),
+        Command::Serve(_) | Command::Check(_) => bail!("this is not a client command"),
         Command::Attach(attach) => attach_device(attach).await,
         Command::Detach { serial, server } => {
             call(&server, Method::DELETE, &format!("devices/{serial}"), None).await?;
@@ -53,6 +55,34 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
         Command::Keys(KeysCommand::Rotate { server }) => {
             let key = call(&server, Method::POST, "keys/rotate", Some(json!({}))).await?;
             println!("addresses are signed with key version {} from now on", cell(&key["version"]));
+            Ok(())
+        }
+        Command::Cards(CardsCommand::New { count, days, retention_days, batch, serial, server }) => {
+            let ask = json!({
+                "count": count, "days": days, "retention_days": retention_days, "batch": batch, "serial": serial,
+            });
+            let made = call(&server, Method::POST, "cards", Some(ask)).await?;
+            for key in made["keys"].as_array().into_iter().flatten() {
+                println!("{}", cell(key));
+            }
+            Ok(())
+        }
+        Command::Cards(CardsCommand::List { batch, server }) => {
+            let query = batch.map_or_else(String::new, |batch| format!("?batch={batch}"));
+            let listed = call(&server, Method::GET, &format!("cards{query}"), None).await?;
+            table(&listed["cards"], &["id", "batch", "state", "days", "retention_days", "serial"]);
+            Ok(())
+        }
+        Command::Plan(PlanCommand::Set { serial, channel, retention_days, days, server }) => {
+            let ask = json!({ "retention_days": retention_days, "days": days });
+            let path = format!("devices/{serial}/channels/{channel}/plan");
+            let plans = call(&server, Method::PUT, &path, Some(ask)).await?;
+            table(&plans["plans"], &["id", "state", "retention_days"]);
+            Ok(())
+        }
+        Command::Plan(PlanCommand::End { serial, channel, server }) => {
+            call(&server, Method::DELETE, &format!("devices/{serial}/channels/{channel}/plan"), None).await?;
+            println!("channel {channel} of {serial} is recorded no more");
             Ok(())
         }
     }

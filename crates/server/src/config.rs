@@ -55,6 +55,10 @@ pub enum Language {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UtcOffset(pub i32);
 
+/// Where blobs are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlobPlace(pub PathBuf);
+
 macro_rules! settings {
     ($(
         $(#[doc = $section_doc:literal])*
@@ -154,6 +158,22 @@ settings! {
     store: Store {
         /// Folder of the database and the key file. FLUORITE_DATA is its short name.
         data: PathBuf = PathBuf::from("data");
+        /// Where footage is kept: "file:" and a folder, below the data folder unless it is absolute.
+        blob: BlobPlace = BlobPlace(PathBuf::from("blobs"));
+    }
+    /// Recording.
+    record: Record {
+        /// Milliseconds of media in a part: about what a killed server loses.
+        part_ms: u32 = 1_000;
+        /// Seconds of media in a segment, which is a file.
+        segment_s: u32 = 60;
+        /// Nothing is recorded while less than this is free, in MB of a million bytes.
+        free_min_mb: u32 = 1_000;
+        /// When room runs out, footage older than so many hours gives way, the oldest first, what is locked
+        /// never; then recording waits for room.
+        keep_min_h: u32 = 24;
+        /// Days that footage is kept of channels that never had a plan.
+        keep_days: u32 = 30;
     }
     /// Streams in memory.
     media: Media {
@@ -299,6 +319,16 @@ impl Setting for Host {
             Some(port) => SocketAddr::new(self.0.ip, port).to_string(),
             None => self.0.ip.to_string(),
         })
+    }
+}
+
+impl Setting for BlobPlace {
+    fn read(text: &str) -> Result<Self, String> {
+        let folder = text.strip_prefix("file:").filter(|folder| !folder.is_empty());
+        folder.map(|folder| BlobPlace(PathBuf::from(folder))).ok_or_else(|| "\"file:FOLDER\"".into())
+    }
+    fn show(&self) -> String {
+        quoted(&format!("file:{}", self.0.display()))
     }
 }
 
@@ -504,6 +534,10 @@ impl Loaded {
                 "must be 1048576 to 1073741824",
             ),
             ((500..=60_000).contains(&c.media.ring_ms), "media", "ring_ms", "must be 500 to 60000"),
+            ((200..=10_000).contains(&c.record.part_ms), "record", "part_ms", "must be 200 to 10000"),
+            ((1..=600).contains(&c.record.segment_s), "record", "segment_s", "must be 1 to 600"),
+            (c.record.keep_min_h <= 876_000, "record", "keep_min_h", "must be 0 to 876000"),
+            ((1..=36_500).contains(&c.record.keep_days), "record", "keep_days", "must be 1 to 36500"),
             (
                 c.node.public_base_url.as_ref().is_none_or(|u| is_base_url(u)),
                 "node",

@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod api;
+pub mod check;
 pub mod cli;
 pub mod client;
 pub mod config;

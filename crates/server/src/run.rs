@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use axum::routing::get;
-use cloud::{Clock, Cloud, Settings};
+use cloud::{Clock, Cloud, RecordSettings, Settings};
 use device::AllowedHost;
 use media::{HubSettings, RingLimits};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -32,7 +32,7 @@ use crate::api::App;
 use crate::cli::Serve;
 use crate::config::{Auto, Config, Language, Loaded};
 use crate::gateway::pace::Pace;
-use crate::gateway::{Gateway, flv, rtmp};
+use crate::gateway::{self, Gateway, rtmp};
 use crate::http::Http;
 use crate::listener::Listener;
 use crate::ready::Ready;
@@ -73,7 +73,8 @@ pub fn serve(serve: Serve) -> anyhow::Result<()> {
         // Before anything that takes time, so that an early signal is not lost.
         let mut signals = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
         let [interrupt, terminate] = &mut signals;
-        let starting = Server::start(loaded.config, Options { trial: serve.trial, tls: serve.tls });
+        let options = Options { trial: serve.trial, cards: !serve.no_cards, tls: serve.tls };
+        let starting = Server::start(loaded.config, options);
         let server = tokio::select! { biased;
             _ = interrupt.recv() => return Ok(()),
             _ = terminate.recv() => return Ok(()),
@@ -109,6 +110,8 @@ fn greeting_language(config: &Config) -> Language {
 pub struct Options {
     /// Start virtual cameras.
     pub trial: bool,
+    /// They have SD cards, and record on them all the time.
+    pub cards: bool,
     /// Serve TLS with a certificate of our own making.
     pub tls: bool,
 }
@@ -145,8 +148,11 @@ impl Server {
         };
         let certificate = pair.map(Certificate::load).transpose()?;
 
-        let cameras =
-            if options.trial { trial::start_cameras(&data, config.node.utc_offset).await? } else { Vec::new() };
+        let cameras = if options.trial {
+            trial::start_cameras(&data, config.node.utc_offset, options.cards).await?
+        } else {
+            Vec::new()
+        };
         let mut allow: Vec<AllowedHost> = config.device.allow.iter().map(|host| host.0).collect();
         allow.extend(cameras.iter().flat_map(trial::sockets));
 
@@ -160,6 +166,8 @@ impl Server {
             allow,
             ptz_watchdog: Duration::from_secs(config.device.ptz_watchdog_s.into()),
             clock: Clock::system(),
+            utc_offset_minutes: config.node.utc_offset.0,
+            record: record_settings(&config),
         })
         .await
         .context("cannot open the data folder")?;
@@ -248,10 +256,23 @@ impl Server {
     }
 }
 
+/// How footage is kept.
+pub(crate) fn record_settings(config: &Config) -> RecordSettings {
+    RecordSettings {
+        blobs: config.store.blob.0.clone(),
+        part: Duration::from_millis(config.record.part_ms.into()),
+        segment: Duration::from_secs(config.record.segment_s.into()),
+        free_min: u64::from(config.record.free_min_mb) * 1_000_000,
+        keep_min: Duration::from_secs(u64::from(config.record.keep_min_h) * 3600),
+        days: config.record.keep_days,
+        ..RecordSettings::default()
+    }
+}
+
 /// Every path the server answers.
 fn router(app: Arc<App>) -> Router {
     api::routes(app.clone())
-        .merge(flv::routes(app.gateway.clone()))
+        .merge(gateway::routes(app.gateway.clone()))
         .merge(files::routes(app))
         .route("/", get(pages::home))
         .route("/m", get(pages::mobile_root))

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use camera::{Camera, Config};
+use camera::{Camera, CardConfig, Config};
 use cloud::{Attach, Attached, Caller, Error, LiveAsk, SignedAddress};
 use device::{AllowedHost, DriverKind, Login, Quality};
 use rand::Rng;
@@ -27,6 +27,9 @@ const ACCOUNT: &str = "trial";
 /// Serial, name and what each camera's street looks like.
 const CAMERAS: [(&str, &str, u64); 2] = [("TRIAL0001", "Street", 1), ("TRIAL0002", "Square", 2)];
 
+/// Size of a trial camera's card: about half an hour of its main stream, and what it held when it was new.
+const CARD_BYTES: u64 = 256 << 20;
+
 /// The one user of a trial camera.
 const USER: &str = "admin";
 
@@ -43,11 +46,12 @@ struct Memory {
     password: String,
 }
 
-/// Starts the cameras, on the ports they had before where those are free.
+/// Starts the cameras, on the ports they had before where those are free. Their cards, if they have any, are
+/// theirs again too.
 ///
 /// # Errors
 /// When a camera cannot start or the data folder cannot be written.
-pub async fn start_cameras(data: &Path, zone: UtcOffset) -> anyhow::Result<Vec<Camera>> {
+pub async fn start_cameras(data: &Path, zone: UtcOffset, cards: bool) -> anyhow::Result<Vec<Camera>> {
     let file = data.join("trial.json");
     let before = std::fs::read(&file)
         .ok()
@@ -65,6 +69,11 @@ pub async fn start_cameras(data: &Path, zone: UtcOffset) -> anyhow::Result<Vec<C
             password: memory.password.clone(),
             http_port: memory.http_port,
             scene_seed,
+            card: cards.then(|| CardConfig {
+                bytes_max: CARD_BYTES,
+                samples: true,
+                ..CardConfig::new(data.join(format!("trial-{serial}")))
+            }),
             utc_offset_minutes: i16::try_from(zone.0).expect("an offset is at most 15 hours"),
             ..Config::default()
         };
@@ -107,6 +116,7 @@ pub async fn set_up(app: &App, cameras: &[Camera], reached: &Reached, ready: &mu
         Some(made) => made,
         None => app.cloud.create_app(&operator, &account).await?,
     };
+    app.cloud.open_trial(&operator, &account);
     let access_token = app.cloud.token_get(&made.app_key, &made.app_secret).await?.access_token;
     let caller = app.cloud.caller(&access_token).await?;
 

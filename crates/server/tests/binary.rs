@@ -176,3 +176,25 @@ fn what_cannot_start_says_why() {
     let (ok, said) = output(command);
     assert!(!ok && said.contains("no server at http://127.0.0.1:1"), "{said}");
 }
+
+#[test]
+fn check_tells_whether_footage_is_what_it_should_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let check = |arguments: &[&str]| {
+        let mut command = fluorite(&data);
+        command.arg("check").args(arguments);
+        output(command)
+    };
+    let (ok, said) = check(&[]);
+    assert!(!ok && said.contains("there is no ") && !data.exists(), "{said}");
+    let mut server = Running::start(&data);
+    assert_eq!(check(&[]), (true, "0 segments, 0 bytes, 0 faults\n".into()), "beside a running server");
+    server.end(Signal::SIGTERM);
+    assert_eq!(check(&["--repair"]), (true, "0 segments, 0 bytes, 0 faults\n".into()));
+    std::fs::create_dir(data.join("blobs/cloud")).unwrap();
+    std::fs::write(data.join("blobs/cloud/stray.mp4"), "what is this").unwrap();
+    let (ok, said) = check(&["--quick", "--repair"]);
+    assert!(!ok && said.contains("unknown") && said.contains("cloud/stray.mp4"), "{said}");
+    assert!(said.contains("0 segments, 0 bytes, 1 faults\n"), "{said}");
+}

@@ -69,14 +69,22 @@ fn next(error: &Error) -> Option<Error> {
         Error::PresetsFull => Error::PresetReached,
         Error::PresetReached => Error::Masked,
         Error::Masked => Error::SpeakerBusy,
-        Error::SpeakerBusy => Error::SwitchUnchanged,
+        Error::SpeakerBusy => Error::TurnTaken,
+        Error::TurnTaken => Error::ReplayBusy,
+        Error::ReplayBusy => Error::RecordingUnknown,
+        Error::RecordingUnknown => Error::SwitchUnchanged,
         Error::SwitchUnchanged => Error::DefenceUnchanged,
         Error::DefenceUnchanged => Error::Encrypted,
         Error::Encrypted => Error::AlreadyEncrypted,
         Error::AlreadyEncrypted => Error::NotEncrypted,
         Error::NotEncrypted => Error::VoicesFull,
         Error::VoicesFull => Error::VoiceRefused("why".into()),
-        Error::VoiceRefused(_) => Error::GrantInvalid,
+        Error::VoiceRefused(_) => Error::CardLocked,
+        Error::CardLocked => Error::CardUnknown,
+        Error::CardUnknown => Error::CardSpent,
+        Error::CardSpent => Error::CardElsewhere,
+        Error::CardElsewhere => Error::CardFailed,
+        Error::CardFailed => Error::GrantInvalid,
         Error::GrantInvalid => Error::NoPicture { step: "x", cause: "y".into() },
         Error::NoPicture { .. } => Error::Internal("x".into()),
         Error::Internal(_) => return None,
@@ -85,7 +93,7 @@ fn next(error: &Error) -> Option<Error> {
 
 #[test]
 fn every_error_has_a_documented_code_in_every_family_and_a_name_of_its_own() {
-    let families = [Family::Address, Family::Ptz, Family::Capture, Family::Voice, Family::Control];
+    let families = [Family::Address, Family::Ptz, Family::Capture, Family::Voice, Family::Storage, Family::Control];
     let mut names = std::collections::BTreeMap::new();
     let mut error = Some(Error::InvalidArgument { field: "x" });
     while let Some(this) = error {
@@ -100,7 +108,7 @@ fn every_error_has_a_documented_code_in_every_family_and_a_name_of_its_own() {
         assert_eq!(names.insert(public.name, format!("{this:?}")), None, "{this:?} is named as another");
         error = next(&this);
     }
-    assert_eq!(names.len(), 40);
+    assert_eq!(names.len(), 48);
 }
 
 #[test]

@@ -168,7 +168,8 @@ async fn what_a_device_cannot_do_and_one_that_is_off_line() {
     // What the platform does itself it does for every device.
     let capacity = world.call("device/capacity", &[("deviceSerial", MINE)]).await;
     let expected = serde_json::json!({
-        "support_capture": "1", "support_defence": "1", "support_encrypt": "1", "support_modify_pwd": "1",
+        "support_capture": "1", "support_cloud": "1", "support_defence": "1", "support_encrypt": "1",
+        "support_modify_pwd": "1",
     });
     assert_eq!(capacity["data"], expected);
     world.stop().await;

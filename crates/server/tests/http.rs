@@ -15,8 +15,10 @@ pub struct Answer {
     /// HTTP status.
     pub status: u16,
     headers: Vec<(String, String)>,
-    /// Body.
+    /// Body, as text where it is.
     pub body: String,
+    /// Body, as it came.
+    pub bytes: Vec<u8>,
 }
 
 impl Answer {
@@ -64,5 +66,6 @@ fn parse(answer: &[u8]) -> Answer {
         .iter()
         .map(|h| (h.name.to_lowercase(), String::from_utf8_lossy(h.value).into_owned()))
         .collect();
-    Answer { status, headers, body: String::from_utf8(answer[length..].to_vec()).unwrap() }
+    let bytes = answer[length..].to_vec();
+    Answer { status, headers, body: String::from_utf8_lossy(&bytes).into_owned(), bytes }
 }

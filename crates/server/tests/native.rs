@@ -90,3 +90,44 @@ async fn rotated_key_leaves_older_addresses_valid() {
     assert_eq!(version().await, before + 1);
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recordings_are_asked_for_locked_and_switched_on() {
+    let world = World::start().await;
+    let call =
+        async |method: &str, path: &str, body: &Value| native(world.http, &world.operator, method, path, body).await;
+
+    let recorder = format!("devices/{MINE}/recorder");
+    assert_eq!(call("PUT", &recorder, &json!({ "enabled": true, "days_max": 7 })).await.status, 204);
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+    let shown = loop {
+        let state = call("GET", "recorders", &Value::Null).await.json();
+        if let Some(shown) = state["recorders"].as_array().unwrap().iter().find(|r| r["serial"] == MINE) {
+            assert_eq!((&state["full_since"], &state["unlisted_segments"]), (&Value::Null, &json!(0)), "{state}");
+            break shown.clone();
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{state}");
+    };
+    assert_eq!((&shown["channel"], &shown["storage"]), (&json!(1), &json!("local")), "{shown}");
+    assert_eq!(call("PUT", &recorder, &json!({ "enabled": false })).await.status, 204);
+
+    let empty = call("GET", &format!("recordings?serial={MINE}&channel=2&from=0&to=1"), &Value::Null).await;
+    assert_eq!((empty.status, empty.json()), (200, json!({ "recordings": [] })));
+    for (method, path, body, status) in [
+        ("PUT", "devices/NOTHERE01/recorder", json!({ "enabled": true }), 404),
+        ("PUT", "devices/short/recorder", json!({ "enabled": true }), 400),
+        ("PUT", recorder.as_str(), json!({}), 400),
+        ("PUT", recorder.as_str(), json!({ "enabled": true, "days": 1 }), 400),
+        ("GET", "recordings", Value::Null, 400),
+        ("GET", "recordings?serial=short", Value::Null, 400),
+        ("GET", "recordings?serial=CAMERA001&page=1", Value::Null, 400),
+        ("PUT", "recordings/77/lock", json!({ "locked": true }), 404),
+        ("PUT", "recordings/18446744073709551615/lock", json!({ "locked": true }), 404),
+        ("PUT", "recordings/x/lock", json!({ "locked": true }), 400),
+        ("PUT", "recordings/77/lock", json!({}), 400),
+    ] {
+        let answer = call(method, path, &body).await;
+        assert_eq!(answer.status, status, "{method} {path} {body}: {answer:?}");
+    }
+    world.stop().await;
+}

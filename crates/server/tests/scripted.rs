@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
-use av::Pcm;
+use av::{Pcm, UnixMicros};
 use bytes::Bytes;
 use device::{
-    ChannelFacts, ChannelNo, DeviceFacts, Driver, DriverError, Mirror, Position, PresetNo, Quality, Speaker,
-    StreamFacts, Velocity,
+    ChannelFacts, ChannelNo, DeviceFacts, Driver, DriverError, Mirror, Position, PresetNo, Quality, Recording,
+    RecordingKind, Speaker, StreamFacts, Velocity,
 };
 use media::StreamWriter;
 
@@ -31,6 +31,17 @@ struct State {
     asked: Vec<String>,
     covered: bool,
     spoken: Vec<Pcm>,
+    recordings: Vec<Recording>,
+}
+
+/// What is on the card of one that can do everything: a clip by the clock from ten to midnight on
+/// 17 November 2024 in China to ten past, and one of an event at eight the next morning.
+pub fn card() -> Vec<Recording> {
+    let clip = |from, to, kind, bytes| Recording { from: UnixMicros(from), to: UnixMicros(to), kind, bytes };
+    vec![
+        clip(1_731_858_600_000_000, 1_731_859_800_000_000, RecordingKind::Timed, None),
+        clip(1_731_888_000_250_000, 1_731_888_060_500_999, RecordingKind::Event, Some(1234)),
+    ]
 }
 
 /// The driver; clones are the same one.
@@ -50,7 +61,7 @@ impl Scripted {
             ("support_talk", "3"),
         ];
         let capabilities = capabilities.map(|(name, value)| (name.into(), value.into())).into();
-        Scripted(Arc::new(Mutex::new(State { capabilities, ..State::default() })))
+        Scripted(Arc::new(Mutex::new(State { capabilities, recordings: card(), ..State::default() })))
     }
 
     /// One that can do nothing, and says so.
@@ -68,6 +79,7 @@ impl Scripted {
             "set_mask",
             "snapshot",
             "open_speaker",
+            "recordings",
         ] {
             scripted.fails(ability, DriverError::Unsupported);
         }
@@ -101,6 +113,11 @@ impl Scripted {
     /// What it was asked since this was last called.
     pub fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.state().asked)
+    }
+
+    /// Has this on its card from now on.
+    pub fn keeps(&self, recordings: Vec<Recording>) {
+        self.state().recordings = recordings;
     }
 
     /// What was spoken through it.
@@ -198,6 +215,16 @@ impl Driver for Scripted {
 
     async fn snapshot(&self, channel: ChannelNo) -> Result<Bytes, DriverError> {
         self.ask("snapshot", channel.to_string()).await.map(|()| Bytes::from_static(PICTURE))
+    }
+
+    async fn recordings(
+        &self,
+        channel: ChannelNo,
+        from: UnixMicros,
+        to: UnixMicros,
+    ) -> Result<Vec<Recording>, DriverError> {
+        self.ask("recordings", format!("{channel} {} {}", from.0 / 1_000_000, to.0 / 1_000_000)).await?;
+        Ok(self.state().recordings.iter().filter(|r| r.from < to && r.to > from).cloned().collect())
     }
 
     async fn open_speaker(&self, channel: ChannelNo) -> Result<Box<dyn Speaker>, DriverError> {

@@ -23,7 +23,7 @@ struct Running {
 }
 
 async fn start(data: &tempfile::TempDir) -> Running {
-    let server = Server::start(config(data), Options { trial: true, tls: false }).await.unwrap();
+    let server = Server::start(config(data), Options { trial: true, ..Options::default() }).await.unwrap();
     let http = SocketAddr::from(([127, 0, 0, 1], server.app.addresses.http.unwrap()));
     let trial = server.ready.trial.as_ref().unwrap();
     let (token, serial) = (trial.access_token.clone(), trial.devices[0].serial.clone());
@@ -157,7 +157,7 @@ async fn two_hundred_forged_tokens_and_addresses_are_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn trial_with_tls_makes_a_certificate() {
     let data = tempfile::tempdir().unwrap();
-    let server = Server::start(config(&data), Options { trial: true, tls: true }).await.unwrap();
+    let server = Server::start(config(&data), Options { trial: true, tls: true, ..Options::default() }).await.unwrap();
     assert!(server.ready.page.starts_with("https://127.0.0.1:"), "{}", server.ready.page);
     let pem = std::fs::read(data.path().join("self-signed.crt")).unwrap();
     let client = reqwest::Client::builder()

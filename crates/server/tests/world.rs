@@ -46,6 +46,8 @@ pub struct World {
     pub publishing: Option<StreamWriter>,
     /// Where a phrase of the platform can be heard, plain and for a form.
     voice_url: (String, String),
+    /// The key of an unused card of 30 days, of which 7 are kept.
+    pub card: String,
     server: Server,
     /// What it keeps.
     pub data: TempDir,
@@ -99,7 +101,10 @@ impl World {
         let publishing = Some(server.app.cloud.hub().publish(stream).unwrap());
         let camera = Scripted::able();
         let voice_url = Default::default();
-        let mut world = World { http, operator, me, other, camera, publishing, voice_url, server, data };
+        let cards = json!({ "count": 1, "days": 30, "retention_days": 7 });
+        let made = native(http, &operator, "POST", "cards", &cards).await.json();
+        let card = made["keys"][0].as_str().unwrap().to_owned();
+        let mut world = World { http, operator, me, other, camera, publishing, voice_url, card, server, data };
         world.drive(world.camera.clone()).await;
         let phrases = world.call("voice/query", &[("default", "true")]).await;
         let url = phrases["data"][0]["fileUrl"].as_str().unwrap().to_owned();
@@ -116,8 +121,8 @@ impl World {
         self.until(|| async {
             let info = self.call("device/info", &[("deviceSerial", MINE)]).await;
             let capacity = self.call("device/capacity", &[("deviceSerial", MINE)]).await;
-            // Four are the platform's.
-            let known = capacity["data"].as_object().unwrap().len() == said + 4;
+            // Five are the platform's.
+            let known = capacity["data"].as_object().unwrap().len() == said + 5;
             info["data"]["status"] == 1 && info["data"]["model"] == "Scripted" && known
         })
         .await;
@@ -127,6 +132,16 @@ impl World {
     pub async fn let_in(&self, enabled: bool) {
         let cloud = &self.server.app.cloud;
         cloud.enable_app(&cloud.console(), &self.me.key, enabled).await.unwrap();
+    }
+
+    /// The product inside.
+    pub fn cloud(&self) -> &cloud::Cloud {
+        &self.server.app.cloud
+    }
+
+    /// Where it speaks RTMP.
+    pub fn rtmp_port(&self) -> u16 {
+        self.server.app.addresses.rtmp.unwrap()
     }
 
     /// Stops it.
@@ -163,7 +178,7 @@ impl World {
         })
     }
 
-    fn names(&self) -> [(&'static str, &str); 13] {
+    fn names(&self) -> [(&'static str, &str); 14] {
         [
             ("token", &self.me.token),
             ("app_key", &self.me.key),
@@ -178,6 +193,7 @@ impl World {
             ("voice_url", &self.voice_url.0),
             ("voice_url_encoded", &self.voice_url.1),
             ("their_serial", THEIRS),
+            ("card", &self.card),
         ]
     }
 }
@@ -194,7 +210,8 @@ async fn app(http: SocketAddr, operator: &str) -> AppOf {
 /// Calls the Open API with an urlencoded body.
 pub async fn lapp(http: SocketAddr, path: &str, parameters: &[(&str, &str)]) -> Value {
     let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
-    let head = format!("POST /api/lapp/{path} HTTP/1.1\nContent-Type: application/x-www-form-urlencoded");
+    let path = if path.starts_with('/') { path.to_owned() } else { format!("/api/lapp/{path}") };
+    let head = format!("POST {path} HTTP/1.1\nContent-Type: application/x-www-form-urlencoded");
     let answer = send(http, &head, body.as_bytes()).await;
     assert_eq!(answer.status, 200, "{path}: {answer:?}");
     answer.json()

@@ -45,6 +45,8 @@ pub enum Family {
     Capture,
     /// `voice/…`.
     Voice,
+    /// What looks into a device's own storage.
+    Storage,
     /// All others.
     Control,
 }
@@ -67,7 +69,7 @@ pub fn in_family(error: &Error, family: Family) -> u32 {
         (Family::Address | Family::Voice, Error::ChannelNotFound) => 20001,
         (Family::Ptz, Error::Refused(_)) => 60006,
         (Family::Capture, Error::Refused(_) | Error::NoPicture { .. }) => 60017,
-        (Family::Voice, Error::Unsupported) => 20015,
+        (Family::Voice | Family::Storage, Error::Unsupported) => 20015,
         (Family::Voice, Error::Refused(_) | Error::Device(_) | Error::SpeakerBusy) => 111012,
         _ => of(error).code,
     }
@@ -123,8 +125,16 @@ pub fn of(error: &Error) -> Public {
         Error::SwitchUnchanged => (60022, 409, "SwitchUnchanged"),
         Error::Masked => (60026, 409, "Masked"),
         Error::SpeakerBusy => (60029, 409, "SpeakerBusy"),
+        Error::TurnTaken => (60006, 409, "TurnTaken"),
+        Error::ReplayBusy => (9048, 409, "ReplayBusy"),
+        Error::RecordingUnknown => (20301, 404, "RecordingUnknown"),
         Error::VoicesFull => (111000, 409, "VoicesFull"),
         Error::VoiceRefused(_) => (111001, 400, "VoiceRefused"),
+        Error::CardLocked => (60030, 429, "CardLocked"),
+        Error::CardUnknown => (60031, 404, "CardUnknown"),
+        Error::CardSpent => (60032, 409, "CardSpent"),
+        Error::CardElsewhere => (60033, 409, "CardElsewhere"),
+        Error::CardFailed => (60035, 409, "CardFailed"),
         Error::GrantInvalid => (10002, 404, "GrantInvalid"),
         Error::Internal(_) => (INTERNAL, 500, "Internal"),
     };

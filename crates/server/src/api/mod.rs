@@ -9,7 +9,6 @@ pub mod form;
 pub mod lapp;
 pub mod native;
 pub mod reply;
-mod time;
 
 use std::pin::Pin;
 use std::str::FromStr;
@@ -105,7 +104,7 @@ pub type Running<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
 
 /// One route of the Open API.
 pub struct Route {
-    /// Path below `/api/lapp/`.
+    /// Path below `/api/lapp/`, or a whole path.
     pub path: &'static str,
     /// Who may call it.
     pub access: Access,
@@ -113,6 +112,8 @@ pub struct Route {
     pub reads: bool,
     /// Whether a voice file comes with it, `voiceFile`, so that its body may be large.
     pub uploads: bool,
+    /// Whether guests may call it: it watches or controls, and changes nothing that outlasts the visit.
+    pub guests: bool,
     /// How some errors are told.
     pub family: Family,
     /// Parameters of a call that works, besides the token and the serial.
@@ -125,6 +126,8 @@ pub struct Route {
 pub struct Ask {
     form: Form,
     body: Bytes,
+    /// Whether the route is one for guests too.
+    guests: bool,
     /// Of [`UPLOADS_MAX`]; held until the request is answered.
     _place: Option<OwnedSemaphorePermit>,
     /// How the client reached us, for the addresses it is given.
@@ -213,9 +216,11 @@ impl App {
     /// Who is calling, by `accessToken`.
     ///
     /// # Errors
-    /// [`Failure::Parameter`] without a token; the product's refusal of one that is unknown or expired.
+    /// [`Failure::Parameter`] without a token; the product's refusal of one that is unknown or expired, and
+    /// of a guest's where guests have no business.
     pub async fn caller(&self, ask: &Ask) -> Result<Caller, Failure> {
-        Ok(self.cloud.caller(ask.text("accessToken")?.trim()).await?)
+        let caller = self.cloud.caller(ask.text("accessToken")?.trim()).await?;
+        if caller.is_guest() && !ask.guests { Err(cloud::Error::PermissionDenied.into()) } else { Ok(caller) }
     }
 
     /// Where whoever asks fetches a file.
@@ -236,14 +241,15 @@ async fn open(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
 async fn answer(app: &App, request: Request<Body>) -> Response {
     let language = reply::language(request.headers(), app.config.http.language);
     let path = request.uri().path();
-    let Some(path) = lapp_path(path) else {
-        // Conference, service and route calls of newer clients; none is built yet.
-        return Envelope::of(path).wrap(&Err(Failure::Unsupported), Family::Control, language);
+    let (path, envelope) = match lapp_path(path) {
+        Some(below) => (below, Envelope::Lapp),
+        None => (path, Envelope::of(path)),
     };
     let Some(route) = lapp::ROUTES.iter().find(|route| route.path == path) else {
-        return Envelope::Lapp.wrap(&Err(Failure::Unsupported), Family::Control, language);
+        return envelope.wrap(&Err(Failure::Unsupported), Family::Control, language);
     };
-    let reading = route.reads && app.config.http.lapp_get && request.method() == Method::GET;
+    let get_allowed = envelope != Envelope::Lapp || app.config.http.lapp_get;
+    let reading = route.reads && get_allowed && request.method() == Method::GET;
     if request.method() != Method::POST && !reading {
         let allow = [(ALLOW, HeaderValue::from_static("POST, OPTIONS"))];
         return (StatusCode::METHOD_NOT_ALLOWED, allow, "use POST\n").into_response();
@@ -258,12 +264,16 @@ async fn answer(app: &App, request: Request<Body>) -> Response {
         }
         note(route.path, failure, failure.code(route.family));
     }
-    Envelope::Lapp.wrap(&reply, route.family, language)
+    envelope.wrap(&reply, route.family, language)
 }
 
 /// The path below `/api/lapp/`. Older clients say `/api/v3/console/weChat` instead, before the whole
 /// path or before its end.
 fn lapp_path(path: &str) -> Option<&str> {
+    // The one call outside of `/api` that clients make; answered as those below are.
+    if path == lapp::ENTRY {
+        return Some(path);
+    }
     if let Some(aliased) = path.strip_prefix("/api/v3/console/weChat/") {
         return aliased.strip_prefix("api/lapp/").or_else(|| aliased.strip_prefix("lapp/")).or(Some(aliased));
     }
@@ -288,13 +298,19 @@ async fn read(app: &App, route: &Route, request: Request<Body>, language: Langua
         true => cloud::Error::VoiceRefused(av::voice::Error::TooLarge(VOICE_BYTES_MAX).to_string()).into(),
         false => Failure::Parameter("body"),
     })?;
+    // The newer families may say these in headers.
+    let said = |name: &'static str| parts.headers.get(name).and_then(|v| v.to_str().ok()).map(|value| (name, value));
+    let headers: Vec<(&str, &str)> = match route.path.starts_with("/api/") {
+        true => ["accessToken", "deviceSerial", "localIndex"].into_iter().filter_map(said).collect(),
+        false => Vec::new(),
+    };
     let form = Form::collect(Source {
         query: parts.uri.query().unwrap_or_default(),
         content_type,
         body: &body,
-        headers: &[],
+        headers: &headers,
     })?;
-    Ok(Ask { form, body, _place: place, reached: reached(&parts), language })
+    Ok(Ask { form, body, guests: route.guests, _place: place, reached: reached(&parts), language })
 }
 
 /// How a request reached us: by HTTP/2 its authority tells, else the `Host` header.

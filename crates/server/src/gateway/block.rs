@@ -71,6 +71,11 @@ impl Packer {
         self.open.is_empty()
     }
 
+    /// What a decoder must be told before the frames to come.
+    pub fn preamble(&self) -> &Arc<Preamble> {
+        &self.preamble
+    }
+
     /// Stream time of the newest frame packed, in milliseconds.
     pub fn latest_ms(&self) -> i64 {
         self.latest_ms

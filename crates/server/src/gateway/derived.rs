@@ -7,6 +7,7 @@
 //! hub can be a base, whatever writes it.
 
 use std::pin::pin;
+use std::sync::Arc;
 
 use av::transcode::{EncodeError, ToAac};
 use av::{CodecKind, Frame, MediaKind, Track};
@@ -58,7 +59,7 @@ pub async fn open(
     let id = StreamId::new(format!("{}{}", base.stream().id(), sound.suffix()));
     loop {
         if let Ok(writer) = hub.publish(id.clone()) {
-            let derived = Derived { writer, sound, to_aac: None, made: Vec::new() };
+            let derived = Derived { writer, remake: Remake::new(sound) };
             let task = derived.run(base.clone().subscribe(), cancel.clone());
             tasks.spawn(task.instrument(info_span!("derived", stream = %id)));
         }
@@ -73,17 +74,78 @@ pub async fn open(
     }
 }
 
-struct Derived {
-    writer: StreamWriter,
+/// Makes the sound of what a stream or footage gives as a viewer takes it.
+pub struct Remake {
     sound: Sound,
     to_aac: Option<ToAac>,
     made: Vec<Frame>,
 }
 
+impl Remake {
+    /// One that does this to sound; what is AAC already stays as it is.
+    pub fn new(sound: Sound) -> Remake {
+        Remake { sound, to_aac: None, made: Vec::new() }
+    }
+
+    /// Takes an item and appends what becomes of it.
+    ///
+    /// # Errors
+    /// If the coder fails; this is of no more use then.
+    pub fn push(&mut self, item: Item, out: &mut Vec<Item>) -> Result<(), EncodeError> {
+        match item {
+            Item::Tracks(tracks) => out.push(Item::Tracks(self.set_tracks(&tracks)?)),
+            Item::Frame(frame) => match &mut self.to_aac {
+                Some(to_aac) if to_aac.from().id == frame.track => {
+                    to_aac.push(&frame, &mut self.made)?;
+                    out.extend(self.made.drain(..).map(|frame| Item::Frame(Arc::new(frame))));
+                }
+                _ => out.push(Item::Frame(frame)),
+            },
+            // What is missing shows in the timestamps.
+            Item::Gap { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Forgets the sound that was not made yet: what comes next does not follow on it.
+    ///
+    /// # Errors
+    /// As [`Remake::push`].
+    pub fn restart(&mut self) -> Result<(), EncodeError> {
+        if let Some(to_aac) = &self.to_aac {
+            self.to_aac = ToAac::new(to_aac.from())?;
+        }
+        Ok(())
+    }
+
+    fn set_tracks(&mut self, tracks: &[Track]) -> Result<Arc<[Track]>, EncodeError> {
+        let has_video = tracks.iter().any(|track| track.kind() == MediaKind::Video);
+        let mut remade = Vec::with_capacity(tracks.len());
+        for track in tracks {
+            match (track.kind(), self.sound) {
+                (MediaKind::Video, _) => remade.push(track.clone()),
+                (MediaKind::Audio, Sound::Mute) if has_video => {}
+                (MediaKind::Audio, _) => {
+                    if self.to_aac.as_ref().is_none_or(|to_aac| to_aac.from() != track) {
+                        self.to_aac = ToAac::new(track)?;
+                    }
+                    remade.push(self.to_aac.as_ref().map_or(track, ToAac::track).clone());
+                }
+            }
+        }
+        Ok(remade.into())
+    }
+}
+
+struct Derived {
+    writer: StreamWriter,
+    remake: Remake,
+}
+
 impl Derived {
     async fn run(mut self, mut base: Subscription, cancel: CancellationToken) {
         let mut unwatched = pin!(self.writer.unwatched());
-        let mut items = Vec::new();
+        let (mut items, mut made) = (Vec::new(), Vec::new());
         debug!("begins");
         let end = loop {
             let read = tokio::select! {
@@ -92,9 +154,10 @@ impl Derived {
                 () = &mut unwatched => return debug!("nobody watches"),
                 read = base.read(&mut items) => read,
             };
-            if let Err(error) = items.drain(..).try_for_each(|item| self.take(item)) {
+            if let Err(error) = items.drain(..).try_for_each(|item| self.remake.push(item, &mut made)) {
                 break media::End { step: "sound", cause: error.to_string() };
             }
+            made.drain(..).for_each(|item| self.write(item));
             if let Err(Closed(end)) = read {
                 break end;
             }
@@ -102,51 +165,22 @@ impl Derived {
         self.writer.fail(end.step, end.cause);
     }
 
-    fn take(&mut self, item: Item) -> Result<(), EncodeError> {
+    fn write(&mut self, item: Item) {
         match item {
-            Item::Tracks(tracks) => self.set_tracks(&tracks),
-            Item::Frame(frame) => self.write(&frame),
-            // What is missing shows in the timestamps.
-            Item::Gap { .. } => Ok(()),
-        }
-    }
-
-    fn set_tracks(&mut self, tracks: &[Track]) -> Result<(), EncodeError> {
-        let mut derived = Vec::with_capacity(tracks.len());
-        for track in tracks {
-            match (track.kind(), self.sound) {
-                (MediaKind::Video, _) => derived.push(track.clone()),
-                (MediaKind::Audio, Sound::Mute) => {}
-                (MediaKind::Audio, Sound::Aac) => {
-                    if self.to_aac.as_ref().is_none_or(|to_aac| to_aac.from() != track) {
-                        self.to_aac = ToAac::new(track)?;
-                    }
-                    derived.push(self.to_aac.as_ref().map_or(track, ToAac::track).clone());
-                }
+            Item::Tracks(tracks) => self.writer.set_tracks(tracks.to_vec()),
+            // A copy of what describes it; the payload is shared. A track that is unknown is one that was
+            // left out.
+            Item::Frame(frame) => {
+                self.writer.write(Arc::unwrap_or_clone(frame)).ok();
             }
+            Item::Gap { .. } => {}
         }
-        self.writer.set_tracks(derived);
-        Ok(())
-    }
-
-    fn write(&mut self, frame: &Frame) -> Result<(), EncodeError> {
-        match &mut self.to_aac {
-            Some(to_aac) if to_aac.from().id == frame.track => to_aac.push(frame, &mut self.made)?,
-            // A copy of what describes it; the payload is shared.
-            _ => self.made.push(frame.clone()),
-        }
-        for frame in self.made.drain(..) {
-            // A track that is unknown is one that was left out.
-            self.writer.write(frame).ok();
-        }
-        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::sync::Arc;
     use std::time::Duration;
 
     use av::codec::aac;

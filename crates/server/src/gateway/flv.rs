@@ -1,29 +1,26 @@
 //! HTTP-FLV and WebSocket-FLV under the signed path with `.flv`.
 //!
 //! A plain connection whose first request asks for FLV never reaches the HTTP server: its socket goes
-//! to the fan-out ([`take`]). Everything else (TLS, a connection used before, WebSocket) is an
-//! ordinary route ([`routes`]) with the same answers.
+//! to the fan-out ([`take`]). Everything else (TLS, a connection used before, WebSocket, footage) is an
+//! ordinary route with the same answers.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
-use axum::extract::{ConnectInfo, Path, RawQuery, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::block::Format;
 use super::fanout::{BlockReader, STALL, Viewer};
-use super::session::{Protocol, Session, Why};
-use super::{Admitted, Gateway, Refused};
+use super::playback::Showing;
+use super::session::{Leaves, Protocol, Session, Why};
+use super::{Admitted, Gateway, Kind, says};
 
 /// A request head larger than this is not one of ours to take; the HTTP server has its own limit.
 const HEAD_MAX: usize = 8 << 10;
@@ -67,9 +64,10 @@ fn flv_request(bytes: &[u8]) -> Option<(usize, String)> {
 async fn serve_taken(gateway: Arc<Gateway>, socket: TcpStream, peer: SocketAddr, target: String) {
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     let socket = Arc::new(socket);
-    match gateway.admit(path.trim_end_matches(".flv"), query, false, peer, Protocol::HttpFlv).await {
+    let takes_h265 = says(query, "supportH265");
+    match gateway.admit(path.trim_end_matches(".flv"), query, takes_h265, peer, Protocol::HttpFlv).await {
         Err(refused) => {
-            let (status, text) = answer(&refused);
+            let (status, text) = (refused.status(), refused.text());
             let reply = format!(
                 "HTTP/1.1 {status}\r\nContent-Type: text/plain;charset=UTF-8\r\nContent-Length: {}\r\n\
                  Access-Control-Allow-Origin: *\r\nConnection: close\r\n\r\n{text}",
@@ -111,96 +109,84 @@ async fn write_small(socket: &TcpStream, mut bytes: &[u8]) -> std::io::Result<()
     Ok(())
 }
 
-/// What a refused player is told: the status line and a sentence for whoever debugs it.
-fn answer(refused: &Refused) -> (&'static str, String) {
-    use cloud::Error;
-    let status = match refused {
-        // Expired, revoked and forged addresses look alike.
-        Refused::Cloud(Error::GrantInvalid) => "404 Not Found",
-        Refused::Cloud(Error::DeviceTimeout) => "504 Gateway Timeout",
-        Refused::Cloud(_) => "503 Service Unavailable",
-        Refused::NoH265 => "415 Unsupported Media Type",
-    };
-    (status, format!("{refused}\n"))
-}
-
-/// The same as ordinary HTTP routes.
-pub fn routes(gateway: Arc<Gateway>) -> Router {
-    Router::new().route("/v3/openlive/{name}", get(play)).with_state(gateway)
-}
-
-async fn play(
-    State(gateway): State<Arc<Gateway>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    Path(name): Path<String>,
-    RawQuery(query): RawQuery,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+/// The same as ordinary HTTP answers, and footage.
+pub(super) async fn play(
+    gateway: &Arc<Gateway>,
+    kind: Kind,
+    name: &str,
+    query: &str,
+    peer: SocketAddr,
+    upgrade: Option<WebSocketUpgrade>,
 ) -> Response {
-    // Whatever is no upgrade is an ordinary request.
-    let upgrade = upgrade.ok();
-    let Some(name) = name.strip_suffix(".flv") else { return StatusCode::NOT_FOUND.into_response() };
     let protocol = if upgrade.is_some() { Protocol::WsFlv } else { Protocol::HttpFlv };
-    let path = format!("/v3/openlive/{name}");
-    match gateway.admit(&path, &query.unwrap_or_default(), false, peer, protocol).await {
-        Err(refused) => {
-            let (status, text) = answer(&refused);
-            let code = status.split(' ').next().and_then(|code| code.parse::<u16>().ok());
-            let status = code.and_then(|code| StatusCode::from_u16(code).ok()).unwrap_or(StatusCode::NOT_FOUND);
-            (status, [(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")], text).into_response()
-        }
-        Ok(Admitted { viewing, session }) => {
-            let reader = gateway.fanouts.reader(viewing, Format::Flv);
-            match upgrade {
-                Some(upgrade) => upgrade.on_upgrade(move |socket| feed_websocket(socket, reader, session)),
-                None => {
-                    let headers = [
-                        (header::CONTENT_TYPE, HeaderValue::from_static("video/x-flv")),
-                        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-                        (header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
-                    ];
-                    (headers, Body::from_stream(body(reader, Leaves(session)))).into_response()
-                }
-            }
+    let path = format!("{}{name}", kind.folder());
+    let takes_h265 = says(query, "supportH265");
+    let opened = match kind {
+        Kind::Live => gateway
+            .admit(&path, query, takes_h265, peer, protocol)
+            .await
+            .map(|Admitted { viewing, session }| (Feed::Live(gateway.fanouts.reader(viewing, Format::Flv)), session)),
+        Kind::Footage => gateway.watch(&path, query, takes_h265, peer, protocol).await.map(|watched| {
+            let showing = Showing::new(watched, Format::Flv);
+            let session = showing.session().clone();
+            (Feed::Footage(Box::new(showing)), session)
+        }),
+    };
+    match (opened, upgrade) {
+        (Err(refused), _) => refused.into_response(),
+        (Ok((feed, session)), Some(upgrade)) => upgrade.on_upgrade(move |socket| feed_websocket(socket, feed, session)),
+        (Ok((feed, session)), None) => {
+            let headers = [
+                (header::CONTENT_TYPE, HeaderValue::from_static("video/x-flv")),
+                (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+                (header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
+            ];
+            (headers, Body::from_stream(body(feed, Leaves(session)))).into_response()
         }
     }
 }
 
-/// Finishes the session when the HTTP server drops the body.
-struct Leaves(Arc<Session>);
+/// What a viewer is fed by a task of its own.
+enum Feed {
+    Live(BlockReader),
+    Footage(Box<Showing>),
+}
 
-impl Drop for Leaves {
-    fn drop(&mut self) {
-        self.0.finish(Why::PeerLeft);
+impl Feed {
+    /// As [`BlockReader::read`].
+    async fn read(&mut self, out: &mut Vec<Bytes>) -> Option<u64> {
+        match self {
+            Feed::Live(reader) => reader.read(out).await,
+            // The last bytes come with the word that there are no more.
+            Feed::Footage(showing) => (showing.read_or_end(out).await || !out.is_empty()).then_some(0),
+        }
     }
 }
 
-fn body(reader: BlockReader, leaves: Leaves) -> impl futures_util::Stream<Item = Result<Bytes, Infallible>> {
-    futures_util::stream::unfold(
-        (reader, leaves, Vec::new().into_iter()),
-        |(mut reader, leaves, mut ready)| async move {
-            loop {
-                if let Some(bytes) = Iterator::next(&mut ready) {
-                    leaves.0.add_bytes(Bytes::len(&bytes) as u64);
-                    return Some((Ok(bytes), (reader, leaves, ready)));
-                }
-                let mut blocks = Vec::new();
-                let read = tokio::select! {
-                    biased;
-                    () = leaves.0.over() => None,
-                    read = reader.read(&mut blocks) => read,
-                };
-                let Some(lost) = read else {
-                    leaves.0.finish(Why::StreamEnded);
-                    return None;
-                };
-                leaves.0.add_skipped(lost);
-                ready = blocks.into_iter();
+fn body(feed: Feed, leaves: Leaves) -> impl futures_util::Stream<Item = Result<Bytes, Infallible>> {
+    futures_util::stream::unfold((feed, leaves, Vec::new().into_iter()), |(mut feed, leaves, mut ready)| async move {
+        loop {
+            if let Some(bytes) = Iterator::next(&mut ready) {
+                leaves.0.add_bytes(Bytes::len(&bytes) as u64);
+                return Some((Ok(bytes), (feed, leaves, ready)));
             }
-        },
-    )
+            let mut blocks = Vec::new();
+            let read = tokio::select! {
+                biased;
+                () = leaves.0.over() => None,
+                read = feed.read(&mut blocks) => read,
+            };
+            let Some(lost) = read else {
+                leaves.0.finish(Why::StreamEnded);
+                return None;
+            };
+            leaves.0.add_skipped(lost);
+            ready = blocks.into_iter();
+        }
+    })
 }
 
-async fn feed_websocket(mut socket: WebSocket, mut reader: BlockReader, session: Arc<Session>) {
+async fn feed_websocket(mut socket: WebSocket, mut feed: Feed, session: Arc<Session>) {
     let mut blocks = Vec::new();
     let why = 'feed: loop {
         let lost = tokio::select! {
@@ -211,7 +197,7 @@ async fn feed_websocket(mut socket: WebSocket, mut reader: BlockReader, session:
                 Some(Ok(_)) => continue,
                 _ => break Why::PeerLeft,
             },
-            read = reader.read(&mut blocks) => match read {
+            read = feed.read(&mut blocks) => match read {
                 Some(lost) => lost,
                 None => break Why::StreamEnded,
             },

@@ -5,18 +5,30 @@
 
 pub mod block;
 pub mod derived;
+mod download;
 pub mod fanout;
 pub mod flv;
+mod hls;
 pub mod pace;
+mod playback;
 pub mod rtmp;
 pub mod session;
+mod vod;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use av::CodecKind;
+use axum::Router;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::{ConnectInfo, Path, RawQuery, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use cloud::{Cloud, PlayGrant};
-use media::Viewing;
+use media::hls::HlsError;
+use media::{FootageError, Viewing};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -24,12 +36,13 @@ use block::Format;
 use derived::Sound;
 use fanout::Fanouts;
 use pace::Pace;
-use session::{Protocol, Session, Sessions, Why};
+use session::{Grant, Protocol, Session, Sessions, Why};
 
 /// What all gateways share.
 pub struct Gateway {
     cloud: Arc<Cloud>,
     fanouts: Fanouts,
+    hls: hls::Viewers,
     /// Who is watching and publishing.
     pub sessions: Sessions,
     tasks: TaskTracker,
@@ -48,9 +61,123 @@ pub enum Refused {
     /// The product said no.
     #[error(transparent)]
     Cloud(#[from] cloud::Error),
+    /// There is no such footage, or it cannot be read.
+    #[error(transparent)]
+    Footage(#[from] FootageError),
+    /// There is no such playlist, or no such file of one.
+    #[error(transparent)]
+    Hls(#[from] HlsError),
+    /// The address has as many viewers as one may have.
+    #[error("too many viewers of this address")]
+    Crowded,
     /// The camera sends H.265, the player cannot take it, and there is no H.264 sub stream.
     #[error("the stream is H.265, which this player cannot take, and the camera has no H.264 sub stream")]
     NoH265,
+}
+
+impl Refused {
+    /// The platform's number for a stream that cannot be played.
+    fn code(&self) -> u32 {
+        use cloud::Error;
+        match self {
+            Refused::Footage(FootageError::Empty) => 5402,
+            Refused::Cloud(Error::DeviceOffline) => 5404,
+            Refused::Cloud(Error::DeviceTimeout) => 5405,
+            // Expired, revoked and forged addresses look alike.
+            Refused::Cloud(Error::GrantInvalid) => 5406,
+            Refused::Hls(HlsError::TooEarly | HlsError::Gone) => 5407,
+            Refused::Crowded => 5410,
+            Refused::Cloud(Error::Unsupported) => 5451,
+            Refused::Cloud(Error::NoPicture { .. }) | Refused::Footage(FootageError::Failed { .. }) => 5544,
+            Refused::Hls(HlsError::Timeout) => 5544,
+            Refused::Cloud(Error::ReplayBusy) | Refused::Footage(FootageError::Busy) => 9048,
+            Refused::NoH265 => 9053,
+            Refused::Cloud(_) => 5500,
+        }
+    }
+
+    /// The HTTP status.
+    fn status(&self) -> StatusCode {
+        match self.code() {
+            _ if matches!(self, Refused::Hls(HlsError::TooEarly)) => StatusCode::BAD_REQUEST,
+            5402 | 5406 | 5407 => StatusCode::NOT_FOUND,
+            5405 => StatusCode::GATEWAY_TIMEOUT,
+            5410 | 9048 => StatusCode::CONFLICT,
+            5451 => StatusCode::NOT_IMPLEMENTED,
+            9053 => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The number and a sentence, for players and for whoever debugs them.
+    fn text(&self) -> String {
+        format!("{} {self}\n", self.code())
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let headers = [(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"), (header::CACHE_CONTROL, "no-store")];
+        (self.status(), headers, self.text()).into_response()
+    }
+}
+
+/// What an address opens, by the folder its path is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Live,
+    Footage,
+}
+
+impl Kind {
+    /// Where the signed paths begin.
+    fn folder(self) -> &'static str {
+        match self {
+            Kind::Live => "/v3/openlive/",
+            Kind::Footage => "/v3/openpb/",
+        }
+    }
+}
+
+/// Everything that is served over HTTP.
+pub fn routes(gateway: Arc<Gateway>) -> Router {
+    let mut router = Router::new();
+    for kind in [Kind::Live, Kind::Footage] {
+        let folder = kind.folder();
+        let stream = move |State(gateway): State<Arc<Gateway>>,
+                           ConnectInfo(peer): ConnectInfo<SocketAddr>,
+                           Path(name): Path<String>,
+                           RawQuery(query): RawQuery,
+                           upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>| async move {
+            let query = query.unwrap_or_default();
+            match name.rsplit_once('.') {
+                // Whatever is no upgrade is an ordinary request.
+                Some((name, "flv")) => flv::play(&gateway, kind, name, &query, peer, upgrade.ok()).await,
+                Some((name, "m3u8")) => hls::playlist(&gateway, kind, name, &query, peer, false).await,
+                _ => StatusCode::NOT_FOUND.into_response(),
+            }
+        };
+        let low_latency = move |State(gateway): State<Arc<Gateway>>,
+                                ConnectInfo(peer): ConnectInfo<SocketAddr>,
+                                Path(name): Path<String>,
+                                RawQuery(query): RawQuery| async move {
+            match name.strip_suffix(".m3u8") {
+                Some(name) => hls::playlist(&gateway, kind, name, &query.unwrap_or_default(), peer, true).await,
+                None => StatusCode::NOT_FOUND.into_response(),
+            }
+        };
+        let file = move |State(gateway): State<Arc<Gateway>>,
+                         ConnectInfo(peer): ConnectInfo<SocketAddr>,
+                         Path((name, file)): Path<(String, String)>,
+                         RawQuery(query): RawQuery| async move {
+            hls::file(&gateway, kind, &name, &file, &query.unwrap_or_default(), peer).await
+        };
+        router = router
+            .route(&format!("{folder}{{name}}"), get(stream))
+            .route(&format!("{folder}llhls/{{name}}"), get(low_latency))
+            .route(&format!("{folder}{{name}}/{{file}}"), get(file));
+    }
+    router.route("/v3/download/{name}", get(download::download)).with_state(gateway)
 }
 
 impl Gateway {
@@ -59,11 +186,13 @@ impl Gateway {
         let gateway = Arc::new(Gateway {
             cloud,
             fanouts: Fanouts::new(pace),
+            hls: hls::Viewers::default(),
             sessions: Sessions::default(),
             tasks: TaskTracker::new(),
             cancel,
         });
         gateway.tasks.spawn(gateway.clone().end_revoked());
+        gateway.tasks.spawn(gateway.clone().end_idle());
         gateway
     }
 
@@ -84,7 +213,7 @@ impl Gateway {
                 changed = revocations.changed() => if changed.is_err() { return },
             }
             self.sessions.finish_where(Why::Revoked, |session| {
-                session.grant.as_ref().is_some_and(|grant| self.cloud.is_revoked(grant))
+                session.grant.as_ref().is_some_and(|grant| grant.is_revoked(&self.cloud))
             });
         }
     }
@@ -99,12 +228,12 @@ impl Gateway {
         protocol: Protocol,
     ) -> Result<Admitted, Refused> {
         let grant = self.cloud.verify_play(path, query)?;
-        let viewing = self.open(&grant, takes_h265 || says(query, "supportH265")).await?;
+        let viewing = self.open(&grant, takes_h265).await?;
         let viewing = self.with_sound(viewing, says(query, "mute")).await?;
-        let revoked = || self.cloud.is_revoked(&grant);
+        let grant = Grant::Live(grant);
         let session = self.sessions.begin(peer, protocol, viewing.stream().id().clone(), Some(grant.clone()));
         // Revoked while the camera was starting: the sweep may have run before the session was listed.
-        if revoked() {
+        if grant.is_revoked(&self.cloud) {
             session.finish(Why::Revoked);
         }
         Ok(Admitted { viewing, session })
@@ -140,5 +269,10 @@ fn is_h265(viewing: &Viewing) -> bool {
 
 /// Whether the address has `name=1`: the taker's word about its player, beside what is signed.
 fn says(query: &str, name: &str) -> bool {
-    url::form_urlencoded::parse(query.as_bytes()).any(|(key, value)| key == name && value == "1")
+    value(query, name).is_some_and(|value| value == "1")
+}
+
+/// A parameter of the address that is not signed.
+fn value(query: &str, name: &str) -> Option<String> {
+    url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }

@@ -5,9 +5,11 @@
 //! messages become frames of the stream that its key names.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, ready};
@@ -15,27 +17,35 @@ use std::time::Duration;
 
 use av::container::flv::{FrameReader, TagType};
 use av::{MediaKind, UnixMicros};
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use proto::rtmp::server::{Event, Media, ServerSession};
 use proto::rtmp::{Output, StreamPath};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tracing::{Instrument, debug, debug_span, info};
 
 use super::block::Format;
 use super::fanout::{STALL, Viewer};
+use super::playback::Showing;
 use super::session::{Protocol, Session, Why};
-use super::{Gateway, Refused};
+use super::{Gateway, Kind, Refused, says};
 use crate::listener::Listener;
 
 /// From the connection to its wish: a peer that is slower than this is not a player.
 const WISH_WITHIN: Duration = Duration::from_secs(10);
 /// A publisher that sends nothing for this long is gone: half-open peers are freed within 15 s (T9).
 const SILENCE: Duration = Duration::from_secs(12);
+/// A player of footage that stands still may take nothing for this long.
+const SILENCE_OF_PAUSED: Duration = Duration::from_secs(3600);
 /// Read at once from a peer that has not been let in.
 const READ: usize = 4 << 10;
+/// While nobody waits for each picture, so much of a publisher gathers in its socket, for so long at most: being
+/// woken by every packet costs more than taking what it brings.
+const GATHERED: usize = 48 << 10;
+const GATHER_MAX: Duration = Duration::from_millis(250);
 /// Read at once from a publisher: a key frame in a few.
 const SCRATCH_BYTES: usize = 64 << 10;
 
@@ -80,6 +90,9 @@ async fn serve_plain(gateway: &Arc<Gateway>, mut socket: TcpStream, peer: Socket
     match Box::pin(wish(gateway, &mut socket, &mut rtmp)).await {
         None => {}
         Some(Wish::Publish(path)) => Box::pin(publish(gateway, &mut socket, rtmp, &path, peer)).await,
+        Some(Wish::Play(path)) if path.path.starts_with(Kind::Footage.folder()) => {
+            Box::pin(show(gateway, socket, rtmp, &path, peer)).await;
+        }
         Some(Wish::Play(path)) => {
             let admitted = Box::pin(admit(gateway, &mut socket, &mut rtmp, &path, peer)).await;
             drop(path);
@@ -93,11 +106,14 @@ async fn serve_plain(gateway: &Arc<Gateway>, mut socket: TcpStream, peer: Socket
     }
 }
 
-async fn serve_tls<S: AsyncRead + AsyncWrite + Unpin>(gateway: &Arc<Gateway>, mut socket: S, peer: SocketAddr) {
+async fn serve_tls(gateway: &Arc<Gateway>, mut socket: TlsStream<TcpStream>, peer: SocketAddr) {
     let mut rtmp = Box::new(ServerSession::new());
     match wish(gateway, &mut socket, &mut rtmp).await {
         None => {}
         Some(Wish::Publish(path)) => publish(gateway, &mut socket, rtmp, &path, peer).await,
+        Some(Wish::Play(path)) if path.path.starts_with(Kind::Footage.folder()) => {
+            show(gateway, socket, rtmp, &path, peer).await;
+        }
         Some(Wish::Play(path)) => {
             let Some((viewing, session)) = admit(gateway, &mut socket, &mut rtmp, &path, peer).await else { return };
             let mut reader = gateway.fanouts.reader(viewing, Format::Rtmp);
@@ -185,7 +201,7 @@ async fn admit<S: AsyncWrite + Unpin>(
     path: &StreamPath,
     peer: SocketAddr,
 ) -> Option<(media::Viewing, Arc<Session>)> {
-    let takes_h265 = ["hvc1", "hev1"].iter().any(|four_cc| rtmp.connect().can_take(four_cc));
+    let takes_h265 = takes_h265(rtmp, path);
     match gateway.admit(&path.path, &path.query, takes_h265, peer, Protocol::Rtmp).await {
         Ok(admitted) => {
             if rtmp.accept_play().is_err() {
@@ -195,14 +211,196 @@ async fn admit<S: AsyncWrite + Unpin>(
             Some((admitted.viewing, admitted.session))
         }
         Err(refused) => {
-            let code = match &refused {
-                Refused::Cloud(cloud::Error::GrantInvalid) => "NetStream.Play.StreamNotFound",
-                _ => "NetStream.Play.Failed",
-            };
-            debug!(%refused, "player refused");
-            refuse(socket, rtmp, code, &refused.to_string()).await;
+            turn_away(socket, rtmp, &refused).await;
             None
         }
+    }
+}
+
+fn takes_h265(rtmp: &ServerSession, path: &StreamPath) -> bool {
+    ["hvc1", "hev1"].iter().any(|four_cc| rtmp.connect().can_take(four_cc)) || says(&path.query, "supportH265")
+}
+
+/// Tells a player why it is not let in.
+async fn turn_away<S: AsyncWrite + Unpin>(socket: &mut S, rtmp: &mut ServerSession, refused: &Refused) {
+    let code = match refused {
+        Refused::Cloud(cloud::Error::GrantInvalid) | Refused::Footage(media::FootageError::Empty) => {
+            "NetStream.Play.StreamNotFound"
+        }
+        _ => "NetStream.Play.Failed",
+    };
+    debug!(%refused, "player refused");
+    refuse(socket, rtmp, code, refused.text().trim_end()).await;
+}
+
+/// Plays footage to one player, who may seek and pause: one task, which writes no faster than the socket
+/// takes and hears commands meanwhile.
+async fn show<S: AsyncRead + AsyncWrite + Unpin>(
+    gateway: &Arc<Gateway>,
+    mut socket: S,
+    mut rtmp: Box<ServerSession>,
+    path: &StreamPath,
+    peer: SocketAddr,
+) {
+    let takes_h265 = takes_h265(&rtmp, path);
+    let watched = match gateway.watch(&path.path, &path.query, takes_h265, peer, Protocol::Rtmp).await {
+        Ok(watched) => watched,
+        Err(refused) => return turn_away(&mut socket, &mut rtmp, &refused).await,
+    };
+    let mut showing = Showing::new(watched, Format::Rtmp);
+    if rtmp.accept_footage().is_err() {
+        return showing.finish(Why::Malformed);
+    }
+    let why = Conversation::new(socket, rtmp).show(&mut showing).await;
+    showing.finish(why);
+}
+
+/// A player of footage and what is on its way to it.
+struct Conversation<S> {
+    socket: S,
+    rtmp: Box<ServerSession>,
+    /// Whole messages in each piece, but for the first, whose beginning may be sent already.
+    waiting: VecDeque<Bytes>,
+    begun: bool,
+    flushed: bool,
+    /// When the socket last took something.
+    moved: Instant,
+    paused: bool,
+    /// The last seek, which is not answered yet.
+    seeking: bool,
+    /// All that was recorded is on its way.
+    ended: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
+    fn new(socket: S, rtmp: Box<ServerSession>) -> Conversation<S> {
+        Conversation {
+            socket,
+            rtmp,
+            waiting: VecDeque::new(),
+            begun: false,
+            flushed: true,
+            moved: Instant::now(),
+            paused: false,
+            seeking: false,
+            ended: false,
+        }
+    }
+
+    async fn show(&mut self, showing: &mut Showing) -> Why {
+        let session = showing.session().clone();
+        let mut buffer = vec![0; 512];
+        let mut next = Vec::new();
+        self.say();
+        loop {
+            if self.ended && self.waiting.is_empty() && self.flushed {
+                return Why::StreamEnded;
+            }
+            let (reading, writing) = (self.waiting.is_empty() && !self.ended, !self.waiting.is_empty());
+            // Who stands still may stop reading too.
+            let patience = if self.paused { SILENCE_OF_PAUSED } else { STALL };
+            let (mut from, mut to) = tokio::io::split(&mut self.socket);
+            tokio::select! {
+                biased;
+                () = session.over() => return Why::PeerLeft,
+                read = from.read(&mut buffer) => match read {
+                    Ok(n @ 1..) => match self.heard(&buffer[..n], showing) {
+                        Ok(()) => {}
+                        Err(why) => return why,
+                    },
+                    Ok(0) | Err(_) => return Why::PeerLeft,
+                },
+                written = timeout_at(self.moved + patience, write_some(&mut to, &self.waiting)),
+                    if writing || !self.flushed => match written {
+                    Err(_) => return Why::Stalled,
+                    Ok(Err(_)) => return Why::PeerLeft,
+                    Ok(Ok(written)) => {
+                        session.add_bytes(written as u64);
+                        self.sent(written);
+                    }
+                },
+                more = showing.read(&mut next), if reading => {
+                    let more = more.unwrap_or_else(|error| {
+                        debug!(%error, "footage breaks off");
+                        false
+                    });
+                    if std::mem::take(&mut self.seeking) {
+                        self.rtmp.accept_seek();
+                        self.say();
+                    }
+                    self.moved = Instant::now();
+                    self.waiting.extend(next.drain(..));
+                    if !more {
+                        self.ended = true;
+                        self.rtmp.end();
+                        self.say();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Queues what the session has to say.
+    fn say(&mut self) {
+        let words = transmit(&mut self.rtmp);
+        if !words.is_empty() {
+            if self.waiting.is_empty() {
+                self.moved = Instant::now();
+            }
+            self.waiting.push_back(words);
+        }
+    }
+
+    /// The socket took so many bytes of the first piece; none when it sent what it had kept.
+    fn sent(&mut self, written: usize) {
+        self.moved = Instant::now();
+        self.flushed = written == 0;
+        let Some(first) = self.waiting.front_mut() else { return };
+        first.advance(written);
+        self.begun = !first.is_empty();
+        if !self.begun {
+            self.waiting.pop_front();
+        }
+    }
+
+    fn heard(&mut self, input: &[u8], showing: &mut Showing) -> Result<(), Why> {
+        self.rtmp.handle_input(input).map_err(|_| Why::Malformed)?;
+        let mut answer = Vec::new();
+        let mut sought = None;
+        while let Some(output) = self.rtmp.poll_output() {
+            match output {
+                Output::Transmit(bytes) => answer.extend_from_slice(&bytes),
+                Output::Event(Event::Closed) => return Err(Why::PeerLeft),
+                Output::Event(Event::Seek(at_ms)) => sought = Some(at_ms),
+                Output::Event(Event::Pause(pause)) => {
+                    self.paused = pause;
+                    showing.pause(pause);
+                }
+                Output::Event(_) => {}
+            }
+        }
+        if let Some(at_ms) = sought.filter(|_| !self.ended) {
+            showing.seek(at_ms);
+            self.seeking = true;
+            // What lay in wait is not wanted any more, but a message that has begun must end.
+            self.waiting.truncate(usize::from(self.begun));
+        }
+        if !answer.is_empty() {
+            self.moved = if self.waiting.is_empty() { Instant::now() } else { self.moved };
+            self.waiting.push_back(answer.into());
+        }
+        Ok(())
+    }
+}
+
+/// Writes some of the first piece, or sends what the socket has kept when there is none. Cancel safe.
+async fn write_some<W: AsyncWrite + Unpin>(socket: &mut W, waiting: &VecDeque<Bytes>) -> io::Result<usize> {
+    match waiting.front() {
+        Some(first) => match socket.write(first).await? {
+            0 => Err(io::ErrorKind::WriteZero.into()),
+            written => Ok(written),
+        },
+        None => socket.flush().await.map(|()| 0),
     }
 }
 
@@ -254,8 +452,43 @@ async fn obey(gateway: &Gateway, socket: &TcpStream, mut rtmp: Box<ServerSession
     }
 }
 
+/// A socket that can let bytes gather before it wakes who reads it.
+trait Gather: AsyncRead + AsyncWrite + Unpin {
+    fn tcp(&self) -> &TcpStream;
+
+    /// From now on the socket is readable when so many bytes are there (`SO_RCVLOWAT`, socket(7)); at once when
+    /// they are already.
+    #[allow(unsafe_code)]
+    fn gather(&self, bytes: usize) {
+        let bytes = bytes as libc::c_int;
+        // A socket that refuses the option is readable as ever.
+        // SAFETY: the descriptor is open as long as `self` lives; pointer and length are those of `bytes`.
+        unsafe {
+            libc::setsockopt(
+                self.tcp().as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_RCVLOWAT,
+                (&raw const bytes).cast(),
+                size_of_val(&bytes) as libc::socklen_t,
+            );
+        }
+    }
+}
+
+impl Gather for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Gather for TlsStream<TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
 /// Takes a publisher's stream until it ends.
-async fn publish<S: AsyncRead + AsyncWrite + Unpin>(
+async fn publish<S: Gather>(
     gateway: &Arc<Gateway>,
     socket: &mut S,
     mut rtmp: Box<ServerSession>,
@@ -279,6 +512,7 @@ async fn publish<S: AsyncRead + AsyncWrite + Unpin>(
     info!(%stream, "publishing");
     let mut frames = FrameReader::new();
     let mut fault = String::new();
+    let mut gathers = false;
     let why = 'publish: loop {
         while let Some(output) = rtmp.poll_output() {
             match output {
@@ -298,12 +532,15 @@ async fn publish<S: AsyncRead + AsyncWrite + Unpin>(
                 Output::Event(_) => {}
             }
         }
+        let patience = if gathers { GATHER_MAX } else { SILENCE };
         let read = tokio::select! {
             biased;
             () = session.over() => break Why::Killed,
-            read = timeout(SILENCE, read_with(socket, |bytes| (bytes.len(), rtmp.handle_input(bytes)))) => read,
+            read = timeout(patience, read_with(socket, |bytes| (bytes.len(), rtmp.handle_input(bytes)))) => read,
         };
-        match read {
+        let gather = match read {
+            // Whatever is there.
+            Err(_) if gathers => false,
             Err(_) => break Why::Stalled,
             Ok(Ok((0, _)) | Err(_)) => break Why::PeerLeft,
             Ok(Ok((n, understood))) => {
@@ -312,7 +549,12 @@ async fn publish<S: AsyncRead + AsyncWrite + Unpin>(
                     debug!(error = %error, fault = %error.fault, "malformed RTMP");
                     break Why::Malformed;
                 }
+                // A viewer who comes meanwhile begins with what the ring has.
+                !writer.stream().is_awaited()
             }
+        };
+        if std::mem::replace(&mut gathers, gather) != gather {
+            socket.gather(if gather { GATHERED } else { 1 });
         }
     };
     info!(%stream, why = why.name(), "publishing ended");
@@ -362,7 +604,7 @@ fn write(
     Ok(())
 }
 
-fn wall_clock() -> UnixMicros {
+pub(super) fn wall_clock() -> UnixMicros {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     UnixMicros(since.as_micros() as i64)
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
-use cloud::PlayGrant;
+use cloud::{Cloud, PlayGrant, PlaybackGrant};
 use media::StreamId;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,10 @@ pub enum Protocol {
     HttpFlv,
     /// FLV over WebSocket.
     WsFlv,
+    /// HTTP Live Streaming.
+    Hls,
+    /// A file of footage.
+    Download,
     /// RTMP publish.
     RtmpPublish,
 }
@@ -32,6 +36,8 @@ impl Protocol {
             Protocol::Rtmp => "rtmp",
             Protocol::HttpFlv => "http-flv",
             Protocol::WsFlv => "ws-flv",
+            Protocol::Hls => "hls",
+            Protocol::Download => "download",
             Protocol::RtmpPublish => "rtmp-publish",
         }
     }
@@ -76,6 +82,35 @@ impl Why {
     }
 }
 
+/// What lets a viewer watch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// What happens now.
+    Live(PlayGrant),
+    /// What was recorded.
+    Footage(PlaybackGrant),
+}
+
+impl Grant {
+    /// Whether its address was taken back.
+    pub fn is_revoked(&self, cloud: &Cloud) -> bool {
+        match self {
+            Grant::Live(grant) => cloud.is_revoked(grant),
+            Grant::Footage(grant) => cloud.is_revoked(grant),
+        }
+    }
+
+    /// The stream's name in lists, where it has no other.
+    pub(super) fn stream(&self) -> StreamId {
+        match self {
+            Grant::Live(grant) => device::stream_id(&grant.serial, grant.channel, grant.quality),
+            Grant::Footage(grant) => {
+                StreamId::new(format!("{}_{}_1:{}", grant.serial, grant.channel, grant.storage.name()))
+            }
+        }
+    }
+}
+
 /// One viewer or publisher.
 pub struct Session {
     /// Its number on this node.
@@ -87,7 +122,7 @@ pub struct Session {
     /// The stream.
     pub stream: StreamId,
     /// What lets it watch; a publisher has none.
-    pub grant: Option<PlayGrant>,
+    pub grant: Option<Grant>,
     /// Since when.
     pub since: SystemTime,
     bytes: AtomicU64,
@@ -149,9 +184,23 @@ impl Session {
         }
     }
 
+    /// Whether the session is over.
+    pub fn is_over(&self) -> bool {
+        self.over.is_cancelled()
+    }
+
     /// Resolves once the session is over.
     pub async fn over(&self) {
         self.over.cancelled().await;
+    }
+}
+
+/// Finishes the session when it is dropped, as the HTTP server does with a body nobody reads any more.
+pub struct Leaves(pub Arc<Session>);
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        self.0.finish(Why::PeerLeft);
     }
 }
 
@@ -184,13 +233,7 @@ pub struct Sessions {
 
 impl Sessions {
     /// Enters a session; it leaves the table when it is finished.
-    pub fn begin(
-        &self,
-        peer: SocketAddr,
-        protocol: Protocol,
-        stream: StreamId,
-        grant: Option<PlayGrant>,
-    ) -> Arc<Session> {
+    pub fn begin(&self, peer: SocketAddr, protocol: Protocol, stream: StreamId, grant: Option<Grant>) -> Arc<Session> {
         let id = self.shared.next.fetch_add(1, Ordering::Relaxed) + 1;
         let session = Arc::new(Session {
             id,
@@ -212,6 +255,11 @@ impl Sessions {
     /// Those running now.
     pub fn list(&self) -> Vec<Arc<Session>> {
         self.shared.table().values().cloned().collect()
+    }
+
+    /// Sessions for which `which` holds.
+    pub fn count(&self, which: impl Fn(&Session) -> bool) -> usize {
+        self.shared.table().values().filter(|session| which(session)).count()
     }
 
     /// Ends every session for which `which` holds; gives their number.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::Target;
+use super::storage;
 use crate::api::reply::{Answer, Page, Reply};
 use crate::api::{App, Ask};
 
@@ -70,7 +71,8 @@ pub async fn status(app: &App, ask: &Ask) -> Reply {
         Err(cloud::Error::Unsupported) => NOT_SUPPORTED,
         other => other?.map_or(UNKNOWN, i32::from),
     };
-    Ok(Answer::data(&Status::of(&device, mask)))
+    let plans = app.cloud.plans(&caller, &channel).await?;
+    Ok(Answer::data(&Status::of(&device, mask, storage::status(&plans))))
 }
 
 /// `POST device/version/info`: no protocol we speak tells of newer firmware.
@@ -236,7 +238,7 @@ struct Status {
 }
 
 impl Status {
-    fn of(device: &Device, mask: i32) -> Status {
+    fn of(device: &Device, mask: i32, cloud_status: i32) -> Status {
         Status {
             privacy_status: mask,
             pir_status: NOT_SUPPORTED,
@@ -246,7 +248,7 @@ impl Status {
             disk_num: -1,
             disk_state: "-1",
             cloud_type: 1,
-            cloud_status: NOT_SUPPORTED,
+            cloud_status,
             nvr_disk_num: -1,
             nvr_disk_state: "",
             net_address: None,

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use cloud::{Caller, Device, LiveAsk, SignedAddress};
+use cloud::{Caller, Device, LiveAsk, LocalTime, PlaybackAsk, SignedAddress, Storage};
 use device::Quality;
 use serde::Serialize;
 
+use super::video::playback_span;
 use crate::api::code::{self, Family};
 use crate::api::reply::{Answer, Failure, Reply};
-use crate::api::time::local_text;
 use crate::api::{App, Ask};
 
 /// A row's `status`: its addresses can be used. Without addresses it is 0.
@@ -31,21 +31,31 @@ const SOURCES_MAX: usize = 50;
 
 /// `POST v2/live/address/get`
 pub async fn address(app: &App, ask: &Ask) -> Reply {
-    let asked = Asked::read(ask)?;
+    let asked = Asked::read(app, ask)?;
     let caller = app.caller(ask).await?;
-    let protocol = asked.protocol?;
     let channel = app.cloud.channel(&caller, asked.serial, asked.channel).await?;
-    let address = app.cloud.live_address(&caller, &channel, asked.live).await?;
-    let mut url = url(app, ask, protocol, &address);
-    if asked.h265 {
-        // Beside what is signed: it is the player's word about itself and opens nothing.
-        url += "&supportH265=1";
-    }
-    if asked.mute {
-        url += "&mute=1";
-    }
-    let expire_time = local_text(address.expires_at, app.config.node.utc_offset);
-    Ok(Answer::data(&Address { id: &address.id, url, expire_time }))
+    let (address, url) = match asked.what {
+        What::Live(live) => {
+            let address = app.cloud.live_address(&caller, &channel, live).await?;
+            let url = url(app, ask, asked.protocol, &address, || {
+                let hd = if live.quality == Quality::Main { ".hd" } else { "" };
+                format!("{}/{}{hd}.live", channel.serial, channel.no)
+            });
+            (address, url)
+        }
+        What::Playback(playback) => {
+            let address = app.cloud.playback_address(&caller, &channel, playback).await?;
+            let url = url(app, ask, asked.protocol, &address, || {
+                let rec = if playback.storage == Storage::Cloud { ".cloud.rec" } else { ".rec" };
+                // As signed; what follows the span is of no use there.
+                let span = address.query.split("&expire=").next().unwrap_or_default();
+                format!("{}/{}{rec}?{span}", channel.serial, channel.no)
+            });
+            (address, url)
+        }
+    };
+    let expire_time = LocalTime::of(address.expires_at, app.config.node.utc_offset.0).to_string();
+    Ok(Answer::data(&Address { id: &address.id, url: url + &asked.wishes, expire_time }))
 }
 
 /// `POST live/address/get`: with `source` a list of channels, else as the newer one.
@@ -86,51 +96,93 @@ async fn revoke(app: &App, ask: &Ask, id: Option<u64>) -> Reply {
 struct Asked<'a> {
     serial: &'a str,
     channel: u16,
-    /// A protocol that is documented and not built is told after the token was looked at.
-    protocol: Result<Protocol, Failure>,
-    live: LiveAsk<'a>,
-    /// The player takes H.265; without it the gateway looks for H.264.
-    h265: bool,
-    /// The player wants no sound.
-    mute: bool,
+    protocol: Protocol,
+    what: What<'a>,
+    /// What follows the signed parameters: the player's word about itself, which opens nothing.
+    wishes: String,
+}
+
+/// What is to be seen.
+#[derive(Clone, Copy)]
+enum What<'a> {
+    Live(LiveAsk<'a>),
+    Playback(PlaybackAsk<'a>),
 }
 
 impl Asked<'_> {
-    fn read(ask: &Ask) -> Result<Asked<'_>, Failure> {
+    fn read<'a>(app: &App, ask: &'a Ask) -> Result<Asked<'a>, Failure> {
         let serial = ask.text("deviceSerial")?;
         let channel = ask.number("channelNo")?.unwrap_or(1);
-        let kind = ask.number("type")?.unwrap_or(1);
-        let protocol = Protocol::read(ask.number("protocol")?.unwrap_or(1), kind)?;
-        let quality = ask.number("quality")?.unwrap_or(1);
-        let quality = Quality::from_number(quality).ok_or(Failure::Parameter("quality"))?;
-        let expire_s = ask.number("expireTime")?;
-        let h265 = ask.flag("supportH265")?.unwrap_or(false);
-        let mute = ask.flag("mute")?.unwrap_or(false);
-        let code = ask.optional("code");
-        Ok(Asked { serial, channel, protocol, live: LiveAsk { quality, expire_s, code }, h265, mute })
+        let kind: u8 = ask.number("type")?.unwrap_or(1);
+        let protocol = Protocol::read(ask.number("protocol")?.unwrap_or(1))?;
+        let (expire_s, code) = (ask.number("expireTime")?, ask.optional("code"));
+        let what = match kind {
+            1 => {
+                let quality = ask.number("quality")?.unwrap_or(1);
+                let quality = Quality::from_number(quality).ok_or(Failure::Parameter("quality"))?;
+                What::Live(LiveAsk { quality, expire_s, code })
+            }
+            2 | 3 => {
+                let storage = if kind == 2 { Storage::Local } else { Storage::Cloud };
+                let (from, to) = playback_span(app, ask)?;
+                What::Playback(PlaybackAsk { storage, from, to, expire_s, code })
+            }
+            _ => return Err(Failure::Parameter("type")),
+        };
+        Ok(Asked { serial, channel, protocol, what, wishes: wishes(ask, protocol, kind)? })
     }
 }
 
-/// A way of playing that is built.
-#[derive(Clone, Copy)]
+/// Speeds of playback that can be asked for; -1 is as fast as it is taken.
+const SPEEDS: [&str; 7] = ["-1", "0.5", "1", "2", "4", "8", "16"];
+
+/// What a player wishes of the stream, as an address carries it.
+fn wishes(ask: &Ask, protocol: Protocol, kind: u8) -> Result<String, Failure> {
+    let (h265, mute, fmp4) = (ask.flag("supportH265")?, ask.flag("mute")?, ask.flag("containerFormat")?);
+    let speed = ask.optional("playbackSpeed").map(str::trim).unwrap_or("1");
+    let speed = SPEEDS.into_iter().find(|known| *known == speed).ok_or(Failure::Parameter("playbackSpeed"))?;
+    let mut wishes = String::new();
+    if protocol == Protocol::Ezopen {
+        return Ok(wishes);
+    }
+    if h265 == Some(true) {
+        // Without it the gateway looks for H.264.
+        wishes += "&supportH265=1";
+    }
+    if mute == Some(true) {
+        wishes += "&mute=1";
+    }
+    if fmp4 == Some(true) && matches!(protocol, Protocol::Hls | Protocol::LowLatencyHls) {
+        wishes += "&containerFormat=1";
+    }
+    if kind != 1 && speed != "1" {
+        wishes += "&playbackSpeed=";
+        wishes += speed;
+    }
+    Ok(wishes)
+}
+
+/// A way of playing.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Protocol {
+    Ezopen,
+    Hls,
     Rtmp,
     Flv,
+    LowLatencyHls,
 }
 
 impl Protocol {
-    /// By the number in the request: 1 ezopen, 2 HLS, 3 RTMP, 4 HTTP-FLV, 5 LL-HLS; type 1 is live,
-    /// 2 and 3 are playback.
-    fn read(number: u8, kind: u8) -> Result<Result<Protocol, Failure>, Failure> {
-        if !(1..=3).contains(&kind) {
-            return Err(Failure::Parameter("type"));
-        }
-        match (number, kind) {
-            (3, 1) => Ok(Ok(Protocol::Rtmp)),
-            (4, 1) => Ok(Ok(Protocol::Flv)),
-            (1..=5, _) => Ok(Err(Failure::Unsupported)),
-            _ => Err(Failure::Parameter("protocol")),
-        }
+    /// By the number in the request.
+    fn read(number: u8) -> Result<Protocol, Failure> {
+        Ok(match number {
+            1 => Protocol::Ezopen,
+            2 => Protocol::Hls,
+            3 => Protocol::Rtmp,
+            4 => Protocol::Flv,
+            5 => Protocol::LowLatencyHls,
+            _ => return Err(Failure::Parameter("protocol")),
+        })
     }
 }
 
@@ -143,11 +195,21 @@ struct Address<'a> {
     expire_time: String,
 }
 
-fn url(app: &App, ask: &Ask, protocol: Protocol, address: &SignedAddress) -> String {
+/// The address as a player of this protocol takes it; `ezopen` says what it names there.
+fn url(app: &App, ask: &Ask, protocol: Protocol, address: &SignedAddress, ezopen: impl FnOnce() -> String) -> String {
     let SignedAddress { path, query, .. } = address;
+    let http = || app.addresses.http(&ask.reached);
     match protocol {
+        // Players expect this host whatever the API's is.
+        Protocol::Ezopen => format!("ezopen://open.ys7.com/{}", ezopen()),
         Protocol::Rtmp => format!("{}{path}?{query}", app.addresses.rtmp(&ask.reached)),
-        Protocol::Flv => format!("{}{path}.flv?{query}", app.addresses.http(&ask.reached)),
+        Protocol::Flv => format!("{}{path}.flv?{query}", http()),
+        Protocol::Hls => format!("{}{path}.m3u8?{query}", http()),
+        Protocol::LowLatencyHls => {
+            // What is signed is the path without this folder.
+            let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+            format!("{}{folder}/llhls/{name}.m3u8?{query}", http())
+        }
     }
 }
 
@@ -178,10 +240,10 @@ async fn source_row(app: &App, ask: &Ask, caller: &Caller, serial: &str, no: u16
     let code = match made {
         Ok((device, main, sub)) => {
             row.device_name = Some(device.name);
-            row.rtmp_hd = Some(url(app, ask, Protocol::Rtmp, &main));
-            row.hd_flv_address = Some(url(app, ask, Protocol::Flv, &main));
-            row.rtmp = Some(url(app, ask, Protocol::Rtmp, &sub));
-            row.flv_address = Some(url(app, ask, Protocol::Flv, &sub));
+            let url = |protocol, address| Some(url(app, ask, protocol, address, String::new));
+            (row.hls_hd, row.hls) = (url(Protocol::Hls, &main), url(Protocol::Hls, &sub));
+            (row.rtmp_hd, row.rtmp) = (url(Protocol::Rtmp, &main), url(Protocol::Rtmp, &sub));
+            (row.hd_flv_address, row.flv_address) = (url(Protocol::Flv, &main), url(Protocol::Flv, &sub));
             row.status = IN_USE;
             row.exception = if device.online { NO_EXCEPTION } else { EXCEPTION_OFFLINE };
             if let Some(seconds) = expire_s {

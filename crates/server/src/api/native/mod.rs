@@ -2,9 +2,13 @@
 //! JSON both ways; errors are an HTTP status and `{"error": NAME, "message": TEXT}`.
 
 mod apps;
+mod cards;
 mod devices;
+mod entries;
 mod health;
 mod keys;
+mod plans;
+mod recordings;
 mod sessions;
 
 use std::sync::Arc;
@@ -13,7 +17,7 @@ use axum::Router;
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
@@ -48,6 +52,19 @@ pub static ROUTES: &[NativeRoute] = &[
     NativeRoute { method: "POST", path: "devices", open: false, run: || post(devices::attach) },
     NativeRoute { method: "GET", path: "devices/{serial}", open: false, run: || get(devices::show) },
     NativeRoute { method: "DELETE", path: "devices/{serial}", open: false, run: || delete(devices::detach) },
+    NativeRoute { method: "GET", path: "devices/{serial}/channels/{no}/qr", open: false, run: || get(entries::qr) },
+    NativeRoute { method: "DELETE", path: "devices/{serial}/channels/{no}/qr", open: false, run: || delete(entries::revoke) },
+    NativeRoute { method: "GET", path: "devices/{serial}/channels/{no}/plan", open: false, run: || get(plans::show) },
+    NativeRoute { method: "PUT", path: "devices/{serial}/channels/{no}/plan", open: false, run: || put(plans::set) },
+    NativeRoute { method: "DELETE", path: "devices/{serial}/channels/{no}/plan", open: false, run: || delete(plans::end) },
+    NativeRoute { method: "POST", path: "cards", open: false, run: || post(cards::make) },
+    NativeRoute { method: "GET", path: "cards", open: false, run: || get(cards::list) },
+    NativeRoute { method: "PUT", path: "cards/{batch}", open: false, run: || put(cards::enable) },
+    NativeRoute { method: "GET", path: "trial", open: true, run: || get(entries::trial) },
+    NativeRoute { method: "PUT", path: "devices/{serial}/recorder", open: false, run: || put(recordings::set_recorder) },
+    NativeRoute { method: "GET", path: "recorders", open: false, run: || get(recordings::recorders) },
+    NativeRoute { method: "GET", path: "recordings", open: false, run: || get(recordings::list) },
+    NativeRoute { method: "PUT", path: "recordings/{id}/lock", open: false, run: || put(recordings::lock) },
     NativeRoute { method: "POST", path: "discover", open: false, run: || post(devices::discover) },
     NativeRoute { method: "POST", path: "apps", open: false, run: || post(apps::create) },
     NativeRoute { method: "GET", path: "sessions", open: false, run: || get(sessions::list) },
