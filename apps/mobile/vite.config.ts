@@ -19,7 +19,13 @@ function stayHome(): Plugin {
   }
 }
 
+/** The server that `npm run dev` takes for its own, everything that is not a page. */
+const { FLUORITE_SERVER = 'http://127.0.0.1:8080' } = process.env
+
 export default defineConfig({
+  server: {
+    proxy: Object.fromEntries(['/api', '/device', '/v3'].map((path) => [path, { target: FLUORITE_SERVER, ws: true }])),
+  },
   plugins: [uni(), stayHome()],
   build: {
     // Source maps would double what the server embeds.

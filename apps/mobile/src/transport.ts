@@ -1,13 +1,14 @@
-/** The runtime's way of sending a request, for {@link OpenApi}: uni.request, the same in a browser and on WeChat. */
-import type { Transport } from '../../shared/api'
+/** The runtime's ways of sending requests, for {@link OpenApi}: uni's, the same in a browser and on WeChat. */
+import type { ServerOptions, Transport, UploadTransport } from '../../shared/api'
+import { locale } from './i18n'
 
-/** Sends one urlencoded form with uni.request. */
-export const transport: Transport = ({ url, body, timeoutMs, language }) =>
+/** Sends one request with uni.request. */
+export const transport: Transport = ({ method, url, body, timeoutMs, language }) =>
   new Promise((resolve, reject) => {
     uni.request({
       url,
-      method: 'POST',
-      data: body,
+      method,
+      ...(body ? { data: body } : {}),
       timeout: timeoutMs,
       header: {
         'content-type': 'application/x-www-form-urlencoded',
@@ -17,6 +18,34 @@ export const transport: Transport = ({ url, body, timeoutMs, language }) =>
       fail: ({ errMsg }: { errMsg?: string }) => reject(new Error(errMsg ?? 'request failed')),
     })
   })
+
+/** Sends one file with uni.uploadFile. */
+export const upload: UploadTransport = ({ url, fields, fileField, file, timeoutMs }) =>
+  new Promise((resolve, reject) => {
+    uni.uploadFile({
+      url,
+      formData: fields,
+      timeout: timeoutMs,
+      // Browsers' uploads of a single `file` without a path are refused by uni-app; those of a list are not.
+      ...(typeof file === 'string' ? { name: fileField, filePath: file } : { files: [{ name: fileField, uri: '', file: file as File }] }),
+      success: ({ statusCode, data }) => resolve({ status: statusCode, body: parse(data) }),
+      fail: ({ errMsg }: { errMsg?: string }) => reject(new Error(errMsg ?? 'upload failed')),
+    })
+  })
+
+/** uni.uploadFile gives text where uni.request gives what it parsed. */
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+/** The server of these pages, in the user's language. */
+export function server(): ServerOptions {
+  return { baseUrl: serverUrl(), transport, language: () => locale.value }
+}
 
 /**
  * The server these pages belong to, without the final slash.

@@ -18,6 +18,11 @@ export function setLocale(next: Locale): void {
   uni.setStorageSync(STORAGE_KEY, next)
 }
 
+/** Uses the other language. */
+export function switchLocale(): void {
+  setLocale(locale.value === 'en' ? 'zh-CN' : 'en')
+}
+
 /** The text for a key, with `{name}` replaced from `values`. Reactive on {@link locale}. */
 export function t(key: MessageKey, values: Readonly<Record<string, string | number>> = {}): string {
   return fill(TEXTS[locale.value][key], values)

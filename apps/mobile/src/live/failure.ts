@@ -12,6 +12,9 @@ export type FailureKind =
   | 'limit'
   | 'offline'
   | 'encrypted'
+  | 'masked'
+  | 'busy'
+  | 'cannot'
   | 'other'
   | PlayerFault
 
@@ -42,6 +45,9 @@ const REMEDIES: Readonly<Record<FailureKind, Remedy>> = {
   permission: 'user',
   parameter: 'user',
   encrypted: 'user',
+  masked: 'user',
+  busy: 'user',
+  cannot: 'user',
   h265: 'user',
   noMse: 'user',
   blocked: 'user',
@@ -75,14 +81,26 @@ const KINDS: Readonly<Record<string, FailureKind>> = {
   20007: 'offline',
   20008: 'silent',
   20014: 'parameter',
+  20015: 'cannot',
   20018: 'notYours',
   20032: 'channel',
   49999: 'server',
   50000: 'server',
+  60000: 'cannot',
   60019: 'encrypted',
+  60020: 'cannot',
+  60026: 'masked',
+  60029: 'busy',
   9048: 'limit',
   9049: 'limit',
   9053: 'h265',
+  111012: 'busy',
+}
+
+/** A failure in one line of the user's language, for panels that have no room for more. */
+export function failureLine({ kind, code, detail }: Failure, say: (key: `failure.${FailureKind}.title`) => string): string {
+  // What has no text of ours keeps the platform's own.
+  return kind === 'other' ? detail || code : say(`failure.${kind}.title`)
 }
 
 /** Names what a call of the API ended with. */

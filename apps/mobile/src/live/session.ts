@@ -10,6 +10,7 @@
  */
 import { Quality, type DeviceInfo, type LiveAddressRequest, type OpenApi, type Protocol } from '../../../shared/api'
 import { PlayerCode, type PlayerState } from '../components/cam-player/player-state'
+import { Backoff, POLL_MS } from './backoff'
 import { apiFailure, remedy, type Failure } from './failure'
 
 /** Where a session stands. */
@@ -46,6 +47,8 @@ export interface View {
   readonly fellBack: boolean
   /** The stream's sound cannot be played. */
   readonly soundless: boolean
+  /** What the player said last ({@link PlayerCode}), while it has nothing to show. */
+  readonly step: number | undefined
 }
 
 /** What to watch, and with what. */
@@ -64,16 +67,8 @@ export interface SessionOptions {
 
 /** Seconds an address lives. Asked anew whenever it is refused, so the length matters little. */
 const ADDRESS_LIFE_S = 86_400
-/** The first retry comes after this, each later one after twice as long. */
-const RETRY_FIRST_MS = 1_000
-/** No retry waits longer than this. */
-const RETRY_MAX_MS = 16_000
-/** How often a device that is off line is asked about, and one whose picture is stopped. */
-const POLL_MS = 10_000
 /** Playing this long makes the next failure the first one again; a single good second does not. */
 const STEADY_MS = 10_000
-/** ± share of a delay that is chance, so that a thousand pages do not return in the same instant. */
-const JITTER = 0.2
 
 /** One viewer of one channel. */
 export class LiveSession {
@@ -86,21 +81,23 @@ export class LiveSession {
     retryAt: undefined,
     fellBack: false,
     soundless: false,
+    step: undefined,
   }
   /** Counts attempts, so that answers to an abandoned one are dropped. */
   private attempt = 0
-  /** Failures in a row. */
-  private failures = 0
+  private readonly backoff: Backoff
   /** The code of an encrypted device, once entered. */
   private code: string | undefined
   /** The one thing that will happen by itself: a retry, a poll, or the all-clear after steady playing. */
   private timer: ReturnType<typeof setTimeout> | undefined
 
-  constructor(private readonly options: SessionOptions) {}
+  constructor(private readonly options: SessionOptions) {
+    this.backoff = new Backoff(options.random)
+  }
 
   /** Plays, from any phase. */
   start(): void {
-    this.failures = 0
+    this.backoff.reset()
     void this.ask()
   }
 
@@ -160,12 +157,12 @@ export class LiveSession {
     if (state.code < 0) {
       this.fail({ kind: state.fault ?? 'other', code: '', detail: state.detail ?? '' })
     } else if (state.code === PlayerCode.playing) {
-      this.update({ phase: 'playing', failure: undefined })
-      this.after(STEADY_MS, () => {
-        this.failures = 0
-      })
+      this.update({ phase: 'playing', failure: undefined, step: undefined })
+      this.after(STEADY_MS, () => this.backoff.reset())
     } else if (phase === 'playing' && (state.code === PlayerCode.stutter || state.code === PlayerCode.reconnecting)) {
-      this.update({ phase: 'buffering' })
+      this.update({ phase: 'buffering', step: state.code })
+    } else if (phase !== 'playing') {
+      this.update({ step: state.code })
     }
   }
 
@@ -185,7 +182,7 @@ export class LiveSession {
       this.fail(apiFailure(address.reason))
     } else {
       // The name of the device is a nicety: a picture without it is better than none.
-      this.update({ phase: 'connecting', src: address.value.url })
+      this.update({ phase: 'connecting', src: address.value.url, step: undefined })
     }
   }
 
@@ -219,33 +216,26 @@ export class LiveSession {
       this.update({ phase: 'failed', src: '', failure, retryAt: undefined })
       return
     }
-    const first = this.failures === 0
-    this.failures += 1
+    const first = this.backoff.fresh
+    const delay = this.backoff.next(what)
     if (failure.kind === 'refused' && first) {
       // An address that ran out is the ordinary case; nobody needs to hear of it.
       void this.ask()
       return
     }
-    const plain = what === 'poll' ? POLL_MS : Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** (this.failures - 1))
-    const delay = this.jitter(plain)
     this.update({ phase: 'waiting', src: '', failure, retryAt: Date.now() + delay })
     this.after(delay, () => void this.ask())
   }
 
   /** Keeps the device's state true while nothing plays. */
   private follow(): void {
-    this.after(this.jitter(POLL_MS), async () => {
+    this.after(this.backoff.jitter(POLL_MS), async () => {
       const attempt = this.attempt
       const device = await this.options.api.deviceInfo(this.options.deviceSerial).catch(() => undefined)
       if (attempt !== this.attempt) return
       if (device) this.update({ device })
       this.follow()
     })
-  }
-
-  private jitter(ms: number): number {
-    const random = this.options.random ?? Math.random
-    return Math.round(ms * (1 - JITTER + 2 * JITTER * random()))
   }
 
   private after(ms: number, then: () => void): void {

@@ -27,11 +27,22 @@ export const PlayerCode = {
   reconnecting: 2103,
   /** Stuttering. */
   stutter: 2105,
+  /** The server's name is unknown; WeChat tries again. */
+  unknownHost: 3001,
+  /** The server does not answer; WeChat tries again. */
+  unreachable: 3002,
+  /** The handshake with the server failed; WeChat tries again. */
+  handshakeFailed: 3003,
+  /** The stream cannot be read; WeChat tries again. */
+  readFailed: 3005,
   /** Given up. On H5 at once, with a fault: reconnecting is the page's business. */
   gaveUp: -2301,
   /** H.265 cannot be decoded. */
   hevcUnsupported: -2304,
 } as const
+
+/** Codes that a waiting viewer is told in words; the texts are in i18n under `state.<code>`. */
+export const SPOKEN_CODES = [2001, 2002, 2003, 2007, 2008, 2009, 2103, 2105, 3001, 3002, 3003, 3005] as const
 
 /** Why a player gave up. */
 export type PlayerFault =
@@ -51,7 +62,7 @@ export type PlayerFault =
   | 'h265'
   /** The bytes are no stream this player can read. */
   | 'media'
-  /** The platform has no way to play live streams. */
+  /** The platform has no way to play streams: neither Media Source Extensions nor HLS. */
   | 'noMse'
   /** Playing needs a touch first. */
   | 'blocked'
@@ -72,7 +83,8 @@ export interface PlayerStats {
   heightPx: number
   /** Decoded frames a second. */
   framesPerSecond: number
-  bitrateBps: number
+  /** Undefined where the browser fetches by itself. */
+  bitrateBps: number | undefined
   /** Media received and not yet shown, seconds. */
   bufferedSeconds: number
 }
