@@ -42,6 +42,7 @@ case $goal in
     need ffmpeg ffmpeg
     need /usr/sbin/nginx nginx-light
     need '/usr/lib/nginx/modules/ngx_rtmp_module.so' libnginx-mod-rtmp
+    need sqlite3 sqlite3
     ;;
   fuzz) need clang clang ;;
 esac
@@ -70,6 +71,7 @@ npm_in() {
 
 case $goal in run | lint | test) npm_in apps/mobile ;; esac
 case $goal in lint | test) npm_in e2e/browser ;; esac
+case $goal in test) npm_in e2e/mini ;; esac
 
 if [ "$goal" = test ] && [ ! -e .cache/venv/.done-"$(cat e2e/requirements*.txt | cksum | tr ' ' -)" ]; then
   echo "setup: Python clients"

@@ -2,11 +2,12 @@
 
 Every operation of the services it knows that a camera with a motor has; what is set is read back.
 Needs ADDRESS (host:port), LOGIN (user:password) and SERIAL; the camera keeps one preset afterwards, looks to
-the right, and is turned by 180°.
+the right, and is turned by 180°. Where CLIPS is set, it has a card with so many clips.
 """
 
 import asyncio
 import os
+from datetime import datetime, timedelta, timezone
 
 from onvif import ONVIFCamera
 from zeep.exceptions import Fault
@@ -137,6 +138,63 @@ async def drive(camera):
     await refused(ptz.GotoPreset({"ProfileToken": token, "PresetToken": other}))
 
 
+async def results(ask, token, name):
+    """All results of a search, two at a time."""
+    found = []
+    while True:
+        page = await ask({"SearchToken": token, "MaxResults": 2, "WaitTime": timedelta(seconds=1)})
+        found += page[name]
+        assert len(page[name]) <= 2, page
+        if page.SearchState == "Completed":
+            return found
+
+
+async def look_back(camera, clips):
+    recording = await camera.create_recording_service()
+    [item] = await recording.GetRecordings()
+    token = item.RecordingToken
+    assert [track.Configuration.TrackType for track in item.Tracks.Track] == ["Video", "Audio"], item
+    assert (await recording.GetRecordingConfiguration({"RecordingToken": token})).Source.SourceId == "main"
+    await recording.GetServiceCapabilities()
+
+    search = await camera.create_search_service()
+    await search.GetServiceCapabilities()
+    summary = await search.GetRecordingSummary()
+    assert summary.NumberRecordings == 1 and summary.DataFrom < summary.DataUntil, summary
+    known = await search.GetRecordingInformation({"RecordingToken": token})
+    assert known.EarliestRecording == summary.DataFrom and known.RecordingStatus == "Stopped", known
+    [attributes] = await search.GetMediaAttributes({"RecordingTokens": [token], "Time": summary.DataFrom})
+    assert attributes.TrackAttributes[0].VideoAttributes.Encoding == "H264", attributes
+    begun = await search.FindRecordings({"Scope": {}, "KeepAliveTime": timedelta(seconds=10)})
+    [found] = await results(search.GetRecordingSearchResults, begun, "RecordingInformation")
+    assert found.RecordingToken == token and len(found.Track) == 2, found
+    await search.EndSearch({"SearchToken": begun})
+    ask = {
+        "StartPoint": datetime(2020, 1, 1, tzinfo=timezone.utc),
+        "Scope": {"IncludedRecordings": [token]},
+        "SearchFilter": {},
+        "IncludeStartState": False,
+        "KeepAliveTime": timedelta(seconds=10),
+    }
+    begun = await search.FindEvents(ask)
+    found = await results(search.GetEventSearchResults, begun, "Result")
+    assert await search.GetSearchState({"SearchToken": begun}) == "Completed"
+    await search.EndSearch({"SearchToken": begun})
+    # The recording and its two tracks begin and end with each clip.
+    assert len(found) == clips * 6, found
+    assert all(event.RecordingToken == token and not event.StartStateEvent for event in found), found
+    assert [event.Time for event in found] == sorted(event.Time for event in found)
+    await refused(search.GetEventSearchResults({"SearchToken": begun}))
+
+    replay = await camera.create_replay_service()
+    assert not (await replay.GetServiceCapabilities()).ReversePlayback
+    await replay.GetReplayConfiguration()
+    setup = {"Stream": "RTP-Unicast", "Transport": {"Protocol": "RTSP"}}
+    uri = await replay.GetReplayUri({"StreamSetup": setup, "RecordingToken": token})
+    assert uri.startswith("rtsp://"), uri
+    await refused(replay.GetReplayUri({"StreamSetup": setup, "RecordingToken": token + "9"}))
+
+
 async def main():
     stranger = ONVIFCamera(host, int(port), user, password + "!")
     try:
@@ -148,6 +206,8 @@ async def main():
     camera = ONVIFCamera(host, int(port), user, password, adjust_time=True)
     try:
         await drive(camera)
+        if "CLIPS" in os.environ:
+            await look_back(camera, int(os.environ["CLIPS"]))
     finally:
         await camera.close()
     print("all calls answered")

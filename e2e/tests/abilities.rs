@@ -17,7 +17,8 @@ const PASSWORD: &str = "a long secret";
 /// Most presets that any camera keeps; ours keeps fewer.
 const PRESETS_MAX: usize = 300;
 /// What the platform does for every device.
-const OF_PLATFORM: [&str; 4] = ["support_capture", "support_defence", "support_encrypt", "support_modify_pwd"];
+const OF_PLATFORM: [&str; 5] =
+    ["support_capture", "support_cloud", "support_defence", "support_encrypt", "support_modify_pwd"];
 
 /// A way of attaching a camera, and what can be done then.
 struct Kind {

@@ -1,10 +1,12 @@
 //! Clients nobody here wrote: those of the platform, with nothing changed but the host (T38), and those of
 //! cameras, to whom ours is a camera like any other.
 
-use camera::{Camera, Config, Flip};
+use av::UnixMicros;
+use camera::{Camera, CardConfig, Config, Flip, VideoConfig};
 use tokio::process::Command;
+use tokio::time::timeout;
 
-use crate::harness::{Server, program, python, root, succeed};
+use crate::harness::{PATIENCE, Server, program, python, root, succeed};
 
 /// `ezviz-openapi-utils` finds its host in two constants; the script sets them and calls on.
 #[tokio::test(flavor = "multi_thread")]
@@ -59,18 +61,25 @@ async fn t38_an_unmodified_client_comes_over_tls_by_a_hosts_entry() {
     assert!(said.trim_end().ends_with("all calls answered"), "{said}");
 }
 
-/// A camera, and what a client by this name says of it once it has been driven in every way.
+/// A camera with a card, and what a client by this name says of it once it has been driven in every way.
 async fn driven(client: &str, channels: u16) -> Camera {
     let password = "a long secret";
-    let config = Config { password: password.into(), channels, ..Config::default() };
+    let folder = tempfile::TempDir::new().unwrap();
+    let card = CardConfig { record: false, samples: channels == 1, ..CardConfig::new(folder.path()) };
+    let config =
+        Config { password: password.into(), channels, main: VideoConfig::SUB, card: Some(card), ..Config::default() };
     let camera = Camera::start(config).await.unwrap();
+    let card = camera.card().unwrap();
+    timeout(PATIENCE, card.ready()).await.expect("a new card is filled");
+    let clips = card.clips(1, UnixMicros(0), UnixMicros(i64::MAX)).len();
     let said = succeed(
         Command::new(python())
             .arg(root().join("e2e/counterparts").join(client))
             .env("ADDRESS", camera.http_address().to_string())
             .env("LOGIN", format!("admin:{password}"))
             .env("SERIAL", &camera.config().serial)
-            .env("CHANNELS", channels.to_string()),
+            .env("CHANNELS", channels.to_string())
+            .env("CLIPS", clips.to_string()),
     )
     .await;
     assert!(said.trim_end().ends_with("all calls answered"), "{said}");

@@ -87,37 +87,47 @@ pub struct Server {
     arguments: Vec<String>,
     /// What the ready-file said.
     pub ready: Value,
+    /// The operator's token, which only the first ready-file tells.
+    operator: Option<String>,
     client: reqwest::Client,
 }
 
 impl Server {
-    /// A trial server with two virtual cameras.
+    /// A trial server with two virtual cameras, which rest while nobody watches.
     pub async fn trial() -> Server {
-        Server::start(&["--trial"]).await
+        Server::start(&["--trial", "--no-cards"]).await
     }
 
     /// A server started with these arguments on free loopback ports.
     pub async fn start(arguments: &[&str]) -> Server {
-        let folder = TempDir::new().expect("temporary folder");
-        Server::in_folder(folder, arguments.iter().map(|a| a.to_string()).collect()).await
+        Server::on_disk(None, arguments).await
     }
 
-    async fn in_folder(folder: TempDir, arguments: Vec<String>) -> Server {
-        let (child, ready) = launch(&folder, &arguments).await;
+    /// The same, with its data on a disk of its own of so many MB.
+    pub async fn on_disk(megabytes: Option<u32>, arguments: &[&str]) -> Server {
+        let folder = TempDir::new().expect("temporary folder");
+        let arguments: Vec<String> = arguments.iter().map(|a| a.to_string()).collect();
+        let (child, ready) = launch(&folder, megabytes, &arguments).await;
         let client =
             reqwest::Client::builder().danger_accept_invalid_certs(true).timeout(PATIENCE).build().expect("client");
-        Server { child, folder, arguments, ready, client }
+        let operator = ready["admin_token"].as_str().map(str::to_owned);
+        Server { child, folder, arguments, ready, operator, client }
     }
 
     /// Kills the server without warning and starts it again over the same data.
     pub async fn crash_and_restart(&mut self) {
         self.child.kill().await.expect("kill");
-        let (child, ready) = launch(&self.folder, &self.arguments).await;
+        let (child, ready) = launch(&self.folder, None, &self.arguments).await;
         (self.child, self.ready) = (child, ready);
     }
 
     /// Asks it to stop and waits until it has.
     pub async fn stop(mut self) -> std::process::ExitStatus {
+        self.terminate().await
+    }
+
+    /// The same, and keeps its data.
+    pub async fn terminate(&mut self) -> std::process::ExitStatus {
         let pid = self.child.id().expect("running").to_string();
         succeed(Command::new("kill").args(["-TERM", &pid])).await;
         timeout(PATIENCE, self.child.wait()).await.expect("stops in time").expect("wait")
@@ -136,6 +146,12 @@ impl Server {
     /// The serial of trial device `n`.
     pub fn serial(&self, n: usize) -> &str {
         self.ready["trial"]["devices"][n]["serial"].as_str().expect("serial in the ready-file")
+    }
+
+    /// The data folder as the server sees it, while it runs.
+    pub fn data(&self) -> PathBuf {
+        let data = self.folder.path().join("data");
+        Path::new(&format!("/proc/{}/root", self.pid())).join(data.strip_prefix("/").expect("an absolute path"))
     }
 
     /// Process id.
@@ -170,7 +186,7 @@ impl Server {
     /// The native API with the operator's token.
     pub async fn native(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let method = method.parse().expect("method");
-        let token = self.ready["admin_token"].as_str().expect("admin_token in the ready-file");
+        let token = self.operator.as_ref().expect("admin_token in the first ready-file");
         let mut request = self.client.request(method, format!("{}/api/v1/{path}", self.http())).bearer_auth(token);
         if let Some(body) = body {
             request = request.json(&body);
@@ -199,17 +215,31 @@ impl Server {
     }
 }
 
-async fn launch(folder: &TempDir, arguments: &[String]) -> (Child, Value) {
+/// Mounts an empty file system over `$1`, seen by the server alone, and becomes the server.
+const ON_DISK: &str = r#"mount -t tmpfs -o size="$0" tmpfs "$1" && shift && exec "$@""#;
+
+async fn launch(folder: &TempDir, megabytes: Option<u32>, arguments: &[String]) -> (Child, Value) {
     let (ready_file, log) = (folder.path().join("ready.json"), folder.path().join("log"));
     // The file of an earlier life must not be taken for this one's.
     std::fs::remove_file(&ready_file).ok();
     let output = std::fs::OpenOptions::new().create(true).append(true).open(&log).expect("log file");
-    let mut child = Command::new(program("fluorite"))
+    let data = folder.path().join("data");
+    let mut command = match megabytes {
+        None => Command::new(program("fluorite")),
+        Some(megabytes) => {
+            std::fs::create_dir_all(&data).expect("data folder");
+            let mut command = Command::new("unshare");
+            command.args(["--map-root-user", "--mount", "sh", "-c", ON_DISK]).arg(format!("{megabytes}m"));
+            command.arg(&data).arg(program("fluorite"));
+            command
+        }
+    };
+    let mut child = command
         .arg("serve")
         .args(arguments)
         .arg("--ready-file")
         .arg(&ready_file)
-        .env("FLUORITE_DATA", folder.path().join("data"))
+        .env("FLUORITE_DATA", &data)
         .env("FLUORITE_HTTP__LISTEN", "127.0.0.1:0")
         .env("FLUORITE_RTMP__LISTEN", "127.0.0.1:0")
         .stdin(Stdio::null())

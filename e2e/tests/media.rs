@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use av::container::flv;
-use av::{CodecParameters, Frame, Track, UnixMicros};
+use av::{CodecParameters, Frame, Ticks, Track, TrackId, UnixMicros};
+use camera::marker::read_counter;
 use openh264::decoder::{DecodedYUV, Decoder};
 use openh264::formats::YUVSource;
 use tokio::time::{Instant, timeout_at};
@@ -14,6 +15,8 @@ pub struct FlvViewer {
     response: reqwest::Response,
     demuxer: flv::Demuxer,
     reader: flv::FrameReader,
+    /// Of the last picture.
+    last: Ticks,
 }
 
 impl FlvViewer {
@@ -21,7 +24,7 @@ impl FlvViewer {
     pub async fn open(client: &reqwest::Client, address: &str) -> FlvViewer {
         let response = client.get(address).timeout(Duration::from_secs(600)).send().await.expect("an answer");
         assert_eq!(response.status(), 200, "{address}");
-        FlvViewer { response, demuxer: flv::Demuxer::new(), reader: flv::FrameReader::new() }
+        FlvViewer { response, demuxer: flv::Demuxer::new(), reader: flv::FrameReader::new(), last: Ticks(0) }
     }
 
     /// What the next tag brings; `None` at the end or the deadline.
@@ -39,6 +42,20 @@ impl FlvViewer {
     /// The tracks told so far.
     pub fn tracks(&self) -> Arc<[Track]> {
         self.reader.tracks()
+    }
+
+    /// The counter in the next tag's picture, if it brings one; `None` at the end or the deadline.
+    pub async fn counter(&mut self, pictures: &mut Pictures, deadline: Instant) -> Option<Option<u32>> {
+        let output = self.next(deadline).await?;
+        output.tracks.iter().for_each(|tracks| pictures.set_tracks(tracks));
+        let Some(frame) = output.frame.filter(|frame| frame.track == TrackId::VIDEO) else { return Some(None) };
+        assert!(frame.dts >= self.last, "time never runs back");
+        self.last = frame.dts;
+        let counter = pictures.decode_with(&frame, |picture| {
+            let (width, height) = picture.dimensions();
+            read_counter(picture.y(), width, height, picture.strides().0)
+        });
+        Some(Some(counter.flatten().expect("a picture with a readable counter")))
     }
 }
 
@@ -92,4 +109,16 @@ impl Pictures {
         av::codec::nal::write_annex_b(&frame.data, &mut annex_b).expect("whole NAL units");
         self.decoder.decode(&annex_b).expect("decodable").map(|picture| read(&picture))
     }
+}
+
+/// Plays an FLV address to its end; gives the counters of all pictures, in order.
+pub async fn counters(client: &reqwest::Client, address: &str, patience: Duration) -> Vec<u32> {
+    let mut viewer = FlvViewer::open(client, address).await;
+    let (mut pictures, mut counters) = (Pictures::new(), Vec::new());
+    let deadline = Instant::now() + patience;
+    while let Some(counter) = viewer.counter(&mut pictures, deadline).await {
+        counters.extend(counter);
+    }
+    assert!(Instant::now() < deadline, "{address} has no end");
+    counters
 }

@@ -1,5 +1,7 @@
 //! An RTMP client over our own client session, for what the tools cannot do.
 
+use std::collections::VecDeque;
+
 use av::MediaKind;
 use proto::rtmp::Output;
 use proto::rtmp::client::{ClientSession, Event, Purpose, Target};
@@ -13,6 +15,8 @@ use crate::harness::PATIENCE;
 pub struct RtmpClient {
     socket: TcpStream,
     session: ClientSession,
+    /// News that came while something was sent.
+    heard: VecDeque<Event>,
 }
 
 impl RtmpClient {
@@ -20,7 +24,7 @@ impl RtmpClient {
     pub async fn open(purpose: Purpose, address: &str) -> RtmpClient {
         let target = Target::parse(address).unwrap();
         let socket = TcpStream::connect((target.host.as_str(), target.port)).await.unwrap();
-        RtmpClient { socket, session: ClientSession::new(purpose, target) }
+        RtmpClient { socket, session: ClientSession::new(purpose, target), heard: VecDeque::new() }
     }
 
     /// The next news; `None` once the server has closed.
@@ -29,6 +33,9 @@ impl RtmpClient {
     }
 
     async fn next(&mut self) -> Option<Event> {
+        if let Some(event) = self.heard.pop_front() {
+            return Some(event);
+        }
         let mut buffer = vec![0; 1 << 16];
         loop {
             while let Some(output) = self.session.poll_output() {
@@ -47,8 +54,21 @@ impl RtmpClient {
     /// Sends the body of an FLV tag.
     pub async fn write(&mut self, kind: MediaKind, timestamp: u32, body: &[u8]) {
         self.session.write_media(kind, timestamp, &[body]);
-        while let Some(Output::Transmit(bytes)) = self.session.poll_output() {
-            self.socket.write_all(&bytes).await.unwrap();
+        self.send().await;
+    }
+
+    /// Asks for footage from this many milliseconds after its beginning on.
+    pub async fn seek(&mut self, at_ms: u32) {
+        self.session.seek(at_ms);
+        self.send().await;
+    }
+
+    async fn send(&mut self) {
+        while let Some(output) = self.session.poll_output() {
+            match output {
+                Output::Transmit(bytes) => self.socket.write_all(&bytes).await.unwrap(),
+                Output::Event(event) => self.heard.push_back(event),
+            }
         }
     }
 }

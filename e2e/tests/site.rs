@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use av::UnixMicros;
+use proto::calendar;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -20,10 +22,24 @@ pub struct Site {
 impl Site {
     /// A server that may dial cameras on this machine, which it otherwise refuses.
     pub async fn start() -> Site {
+        Site::configured("").await
+    }
+
+    /// The same with more in its configuration.
+    pub async fn configured(more: &str) -> Site {
+        Site::with(more, None).await
+    }
+
+    /// The same with its data on a disk of its own of so many MB.
+    pub async fn on_disk(megabytes: u32, more: &str) -> Site {
+        Site::with(more, Some(megabytes)).await
+    }
+
+    async fn with(more: &str, megabytes: Option<u32>) -> Site {
         let configuration = TempDir::new().unwrap();
         let file = configuration.path().join("fluorite.toml");
-        std::fs::write(&file, "[device]\nallow = [\"127.0.0.1\"]\n").unwrap();
-        let server = Server::start(&["--config", file.to_str().unwrap()]).await;
+        std::fs::write(&file, format!("[device]\nallow = [\"127.0.0.1\"]\n{more}")).unwrap();
+        let server = Server::on_disk(megabytes, &["--config", file.to_str().unwrap()]).await;
         let token = token(&server).await;
         Site { server, token, _configuration: configuration }
     }
@@ -125,6 +141,12 @@ impl Site {
         assert!(!log.contains("panicked"), "{log}");
         assert!(self.server.stop().await.success());
     }
+}
+
+/// A moment as the API writes it: `yyyy-MM-dd HH:mm:ss` in the node's zone, +08:00, the second that has begun.
+pub fn local(at: UnixMicros) -> String {
+    let seconds = at.0.div_euclid(1_000_000) + 8 * 3600;
+    calendar::write(UnixMicros(seconds * 1_000_000)).replace('T', " ").trim_end_matches('Z').to_owned()
 }
 
 /// A text in an answer.

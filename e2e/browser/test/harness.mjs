@@ -20,8 +20,11 @@ const home = [ready.http, ready.page].map((url) => new URL(url).host)
 /** A phone, as far as a page can tell. */
 export const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true, locale: 'en-US' }
 
-/** Starts Chromium. The autoplay policy is the browser's own: what works here works without flags elsewhere. */
-export function launch() {
+/** The smallest phone that counts. */
+export const SMALL_PHONE = { ...PHONE, viewport: { width: 360, height: 640 } }
+
+/** Starts Chromium, with further flags if wanted. The autoplay policy is the browser's own: what works here works without flags elsewhere. */
+export function launch(further = []) {
   return chromium.launch({
     executablePath: CHROMIUM,
     args: [
@@ -32,6 +35,7 @@ export function launch() {
       '--disable-background-networking',
       '--disable-component-update',
       '--disable-sync',
+      ...further,
     ],
   })
 }
@@ -39,6 +43,21 @@ export function launch() {
 /** The live page's address for a camera, or for one that does not exist. */
 export function pageUrl({ token = ready.trial.access_token, serial = ready.trial.devices[0].serial, channel = 1 } = {}) {
   return `${ready.page.split('?')[0]}?accessToken=${token}&deviceSerial=${serial}&channelNo=${channel}`
+}
+
+/** The address of the first page, or of another one. */
+export function frontPage(path = '') {
+  return `${ready.page.split('#')[0]}${path && `#/pages/${path}`}`
+}
+
+/** Answers for the trial where the server under test has none of its own. */
+export async function trial(page) {
+  const own = await fetch(`${ready.http}/api/v1/trial`)
+  if (own.status === 200) return
+  const devices = ready.trial.devices.map(({ serial, name }) => ({ deviceSerial: serial, channelNo: 1, deviceName: name }))
+  await page.route('**/api/v1/trial', (route) =>
+    route.fulfill({ json: { accessToken: ready.trial.access_token, expireTime: Date.now() + 3_600_000, devices } }),
+  )
 }
 
 /** A page that reports its own errors and every request that leaves the server under test. */
@@ -66,6 +85,15 @@ export async function stage(page, wanted, timeout = 20_000) {
 
 /** An element by its test name. */
 export const at = (page, name) => page.locator(`[data-test="${name}"]`)
+
+/** Waits until an element says exactly this, or something like it. */
+export async function says(page, name, wanted, timeout = 5_000) {
+  const found = async () => (await at(page, name).count()) > 0 && (await at(page, name).first().innerText())
+  const fits = (words) => words !== false && (wanted instanceof RegExp ? wanted.test(words) : words === wanted)
+  await until(async () => fits(await found()), timeout, `${name} to say “${wanted}”`).catch(async (error) => {
+    throw new Error(`${error.message}; it says “${await found()}”`)
+  })
+}
 
 /** Brings the controls back and presses one, as a thumb would. */
 export async function press(page, name) {
@@ -113,6 +141,22 @@ export function pixels(page) {
     const contrast = Math.sqrt(luma.reduce((a, b) => a + (b - mean) ** 2, 0) / luma.length)
     return { mean, contrast, luma }
   })
+}
+
+/** Mean difference of two copies from {@link pixels}. */
+export function difference(a, b) {
+  return a.luma.reduce((sum, value, i) => sum + Math.abs(value - b.luma[i]), 0) / a.luma.length
+}
+
+/** A finger on an element, at shares of its width and height; more fingers where there are more values of `x`. */
+export async function touch(page, locator, x, y) {
+  await locator.scrollIntoViewIfNeeded()
+  const box = await locator.boundingBox()
+  const session = await page.context().newCDPSession(page)
+  const send = (type, touchPoints) => session.send('Input.dispatchTouchEvent', { type, touchPoints })
+  const at = (px, py) => [px].flat().map((one, id) => ({ id, x: box.x + box.width * one, y: box.y + box.height * py }))
+  await send('touchStart', at(x, y))
+  return { move: (px, py) => send('touchMove', at(px, py)), end: () => send('touchEnd', []) }
 }
 
 /** Asserts a picture: decoded frames that grow, not black, not flat, and changing. */

@@ -37,6 +37,7 @@ test('a camera plays by itself: frames are decoded, pixels live and move', async
   assert.ok(muted, 'starts without sound')
   assert.equal(await text('device-name'), ready.trial.devices[0].name)
   assert.equal(await text('device-state'), 'Online')
+  await at(page, 'tab-device').click()
   await at(page, 'figures').getByText('1280×720').waitFor()
   await page.screenshot({ path: `${shots}/phone-playing.png` })
 })
@@ -163,7 +164,7 @@ for (const { name, url, failure, title } of [
     assert.equal(await text('failure-title'), title)
     await page.screenshot({ path: `${shots}/phone-${failure}.png` })
     await at(page, 'action-another').click()
-    await at(page, 'form').waitFor()
+    await at(page, 'own-form').waitFor()
   })
 }
 
@@ -289,32 +290,13 @@ test('a camera that publishes: G.711 is heard as AAC; off line says since when; 
   }
 })
 
-test('without parameters there is a form; a pasted link fills it', async () => {
-  page = await open(browser, `${ready.page.split('#')[0]}`)
-  await at(page, 'form').waitFor()
-  await page.screenshot({ path: `${shots}/phone-form.png` })
-  await at(page, 'form-go').click()
-  await page.getByText('A serial has 9 letters or digits').waitFor()
-  const link = at(page, 'form-link').locator('textarea')
-  await link.fill('https://elsewhere.example/m/#/pages/live/live?accessToken=at.x&deviceSerial=TRIAL0001')
-  await at(page, 'form-link-problem').waitFor()
-  assert.match(await text('form-link-problem'), /another server \(https:\/\/elsewhere\.example\)/)
-  await link.fill(pageUrl())
-  const serial = at(page, 'form-deviceSerial').locator('input')
-  await until(async () => (await serial.inputValue()) === ready.trial.devices[0].serial, 2_000, 'the serial filled in')
-  await at(page, 'form-go').click()
-  await stage(page, { phase: 'playing' })
-  await assertPicture(page)
-  assert.match(page.url(), /deviceSerial=/, 'the address can be kept')
-})
-
 test('fifty pages made and left leave nothing behind', { timeout: 240_000 }, async () => {
   page = await open(browser, pageUrl(), { ...PHONE, deviceScaleFactor: 1 })
   const session = await page.context().newCDPSession(page)
   const cycle = async () => {
     await stage(page, { phase: 'playing' })
     await at(page, 'another').click()
-    await at(page, 'form').waitFor()
+    await at(page, 'own-form').waitFor()
     await page.evaluate((hash) => {
       location.hash = hash
     }, new URL(pageUrl()).hash)
@@ -331,7 +313,7 @@ test('fifty pages made and left leave nothing behind', { timeout: 240_000 }, asy
     return length.value
   }
   const weigh = async () => {
-    await at(page, 'form').waitFor()
+    await at(page, 'own-form').waitFor()
     await session.send('HeapProfiler.collectGarbage')
     const { usedSize } = await session.send('Runtime.getHeapUsage')
     const [videos, sources, canvases] = [await living('HTMLVideoElement'), await living('MediaSource'), await living('HTMLCanvasElement')]
