@@ -14,8 +14,10 @@ use tokio::runtime::Runtime;
 
 use crate::server::Fluorite;
 
-const USER: &str = "admin";
-const PASSWORD: &str = "bench-of-cameras";
+/// Login of cameras.
+pub const USER: &str = "admin";
+/// Its password.
+pub const PASSWORD: &str = "bench-of-cameras";
 /// Clients at once; each has devices of its own.
 pub const CLIENTS: usize = 4;
 /// Time from a client's command to its next, unless the answer takes longer: 400 commands a second in all,

@@ -7,10 +7,13 @@
 mod clip;
 mod control;
 mod floor;
+mod index;
 mod load;
 mod measure;
+mod playback;
 mod process;
 mod publisher;
+mod record;
 mod report;
 mod server;
 mod sound;

@@ -10,14 +10,18 @@ use anyhow::{Context, Result};
 use crate::clip::{Clip, GOP_S};
 use crate::control::{self, Control};
 use crate::floor::Floor;
+use crate::index;
 use crate::load::{Load, Seen};
+use crate::playback::{self, Playback};
 use crate::process::Process;
 use crate::publisher::Publisher;
-use crate::server::{Attached, Fluorite, Nginx, Setting};
+use crate::record::{self, Recording};
+use crate::server::{Fluorite, Nginx, Setting};
 use crate::sound;
 use crate::viewer::{Address, first_key_frame};
 
-const GOP: Duration = Duration::from_secs(GOP_S as u64);
+/// From one key frame of the clip to the next.
+pub const GOP: Duration = Duration::from_secs(GOP_S as u64);
 
 /// How much is measured.
 pub struct Plan {
@@ -34,7 +38,7 @@ pub struct Plan {
     /// What takes its time: memory, publishers, and cold starts.
     pub thorough: Option<Thorough>,
     /// Only measurements with this word in their name: what a viewer costs at a server, `first picture`,
-    /// `memory`, `publishers`, `control`, `sound`.
+    /// `memory`, `publishers`, `record`, `playback`, `control`, `sound`, `index`.
     pub only: Option<String>,
 }
 
@@ -48,10 +52,14 @@ pub struct Thorough {
     pub derived: usize,
     /// Cold starts timed.
     pub cold_starts: usize,
+    /// Addresses of footage opened over each protocol, of each storage.
+    pub playbacks: usize,
+    /// Channels in an index of a month, and how often it is asked for a day.
+    pub index: (usize, usize),
 }
 
 impl Plan {
-    /// Everything, in less than 8 minutes.
+    /// Everything, in about 20 minutes.
     pub fn full() -> Plan {
         Plan {
             viewers: vec![500, 1000],
@@ -59,7 +67,14 @@ impl Plan {
             window: Duration::from_secs(7),
             joins: 100,
             peer_joins: 10,
-            thorough: Some(Thorough { publishers: 50, turned: (100, 10_000), derived: 20, cold_starts: 15 }),
+            thorough: Some(Thorough {
+                publishers: 50,
+                turned: (100, 10_000),
+                derived: 20,
+                cold_starts: 15,
+                playbacks: 50,
+                index: (1_000, 2_000),
+            }),
             only: None,
         }
     }
@@ -168,10 +183,16 @@ pub struct Results {
     pub joins: Vec<(&'static str, Vec<Duration>)>,
     /// Name, and what publishers cost.
     pub taking_in: Vec<(&'static str, TakingIn)>,
+    /// What it costs to record publishers.
+    pub recording: Vec<Recording>,
+    /// How soon footage is seen.
+    pub playback: Vec<Playback>,
     /// What commands to devices cost.
     pub control: Option<Control>,
     /// CPU of one derived AAC track, percent of a core.
     pub sound: Option<f64>,
+    /// Answer times of the index of recordings.
+    pub index: Vec<Duration>,
 }
 
 /// A server with one stream that is being published.
@@ -185,7 +206,7 @@ struct Running {
 enum Server {
     Floor(Process),
     Nginx(Nginx),
-    Fluorite(Fluorite),
+    Fluorite(Box<Fluorite>),
 }
 
 impl Running {
@@ -198,7 +219,7 @@ impl Running {
                 Running { _publisher: None, server: Server::Floor(process), address: Address::Raw(port) }
             }
             Subject::Nginx => {
-                let nginx = Nginx::start()?;
+                let nginx = Nginx::start(None)?;
                 let stream = nginx.stream("clip")?;
                 let publisher = Publisher::start(&stream.publish, clip)?;
                 Running { _publisher: Some(publisher), server: Server::Nginx(nginx), address: stream.rtmp }
@@ -210,7 +231,7 @@ impl Running {
                 let stream = fluorite.stream(&attached)?;
                 let flv = matches!(subject, Subject::Flv(_));
                 let address = if flv { stream.flv.context("no FLV address")? } else { stream.rtmp };
-                Running { _publisher: Some(publisher), server: Server::Fluorite(fluorite), address }
+                Running { _publisher: Some(publisher), server: Server::Fluorite(Box::new(fluorite)), address }
             }
         })
     }
@@ -273,6 +294,12 @@ pub fn run(plan: &Plan, binary: &Path, clip: &Arc<Clip>) -> Result<Results> {
         results.taking_in.push(("Fluorite", fluorite_takes_in(thorough.publishers, binary, clip)?));
         results.taking_in.push(("nginx-rtmp", nginx_takes_in(thorough.publishers, clip)?));
     }
+    if plan.wants("record") {
+        results.recording = record::measure(thorough.publishers, binary, clip)?;
+    }
+    if plan.wants("playback") {
+        results.playback = playback::measure(binary, clip, thorough.playbacks)?.into();
+    }
     if plan.wants("control") {
         let (devices, pairs) = thorough.turned;
         let fluorite = Fluorite::start(binary, Setting::Default, false)?;
@@ -280,6 +307,10 @@ pub fn run(plan: &Plan, binary: &Path, clip: &Arc<Clip>) -> Result<Results> {
     }
     if plan.wants("sound") {
         results.sound = Some(sound::measure(thorough.derived, binary, clip)?);
+    }
+    if plan.wants("index") {
+        let (channels, asked) = thorough.index;
+        results.index = index::measure(binary, channels, asked)?;
     }
     Ok(results)
 }
@@ -355,38 +386,43 @@ fn cold_joins(count: usize, binary: &Path) -> Result<Vec<Duration>> {
 
 fn fluorite_takes_in(count: usize, binary: &Path, clip: &Arc<Clip>) -> Result<TakingIn> {
     let fluorite = Fluorite::start(binary, Setting::Default, false)?;
-    let attached: Vec<Attached> = (0..count).map(|_| fluorite.attach_publisher()).collect::<Result<_>>()?;
-    let addresses: Vec<String> = attached.into_iter().map(|attached| attached.publish).collect();
-    take_in(&fluorite.process, &addresses, clip)
+    let publish = |_| Publisher::start(&fluorite.attach_publisher()?.publish, clip);
+    Ok(take_in(&fluorite.process, count, publish, 3 * GOP, TAKE_IN_WINDOW, || Ok(()))?.0)
 }
 
 fn nginx_takes_in(count: usize, clip: &Arc<Clip>) -> Result<TakingIn> {
-    let nginx = Nginx::start()?;
-    let addresses: Vec<String> =
-        (0..count).map(|i| Ok(nginx.stream(&format!("clip{i}"))?.publish)).collect::<Result<_>>()?;
-    take_in(&nginx.process, &addresses, clip)
+    let nginx = Nginx::start(None)?;
+    let publish = |i| Publisher::start(&nginx.stream(&format!("clip{i}"))?.publish, clip);
+    Ok(take_in(&nginx.process, count, publish, 3 * GOP, TAKE_IN_WINDOW, || Ok(()))?.0)
 }
 
-fn take_in(process: &Process, addresses: &[String], clip: &Arc<Clip>) -> Result<TakingIn> {
-    const WINDOW_S: u64 = 6;
+const TAKE_IN_WINDOW: Duration = Duration::from_secs(6);
+
+/// Starts `count` publishers, lets them settle, and counts over `window`. Gives too what `look` saw when
+/// that began and when it ended.
+pub fn take_in<T>(
+    process: &Process,
+    count: usize,
+    publish: impl Fn(usize) -> Result<Publisher>,
+    settle: Duration,
+    window: Duration,
+    mut look: impl FnMut() -> Result<T>,
+) -> Result<(TakingIn, [T; 2])> {
     // The first few make what all share; only what the others add is theirs.
-    let (few, others) = addresses.split_at(addresses.len() / 10);
-    let mut publishers = Vec::new();
-    for address in few {
-        publishers.push(Publisher::start(address, clip)?);
-    }
+    let few = count / 10;
+    let mut publishers = (0..few).map(&publish).collect::<Result<Vec<_>>>()?;
     // Until rings are as full as they get.
     std::thread::sleep(3 * GOP);
     let before = process.rss_kib()?;
-    for address in others {
-        publishers.push(Publisher::start(address, clip)?);
+    for i in few..count {
+        publishers.push(publish(i)?);
         // Spread over GOPs, as cameras are.
-        std::thread::sleep(GOP / others.len() as u32);
+        std::thread::sleep(GOP / (count - few) as u32);
     }
-    std::thread::sleep(3 * GOP);
-    let cpu = process.cpu_s()?;
-    std::thread::sleep(Duration::from_secs(WINDOW_S));
-    let cpu = process.cpu_s()? - cpu;
-    let rss_kib = (process.rss_kib()? - before) / others.len() as f64;
-    Ok(TakingIn { rss_kib, cpu_ms: cpu * 1000.0 / WINDOW_S as f64 / addresses.len() as f64 })
+    std::thread::sleep(settle);
+    let (cpu, first) = (process.cpu_s()?, look()?);
+    std::thread::sleep(window);
+    let (cpu, last) = (process.cpu_s()? - cpu, look()?);
+    let rss_kib = (process.rss_kib()? - before) / (count - few) as f64;
+    Ok((TakingIn { rss_kib, cpu_ms: cpu * 1000.0 / window.as_secs_f64() / count as f64 }, [first, last]))
 }

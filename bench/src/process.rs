@@ -70,8 +70,9 @@ impl Process {
     }
 }
 
-impl Drop for Process {
-    fn drop(&mut self) {
+impl Process {
+    /// Ends it, and waits until it has.
+    pub fn end(&mut self) {
         // Asked first, since it may have children of its own to end.
         Command::new("kill").arg(self.child.id().to_string()).status().ok();
         let deadline = Instant::now() + END_WITHIN;
@@ -80,5 +81,11 @@ impl Drop for Process {
         }
         self.child.kill().ok();
         self.child.wait().ok();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
     }
 }

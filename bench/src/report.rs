@@ -10,12 +10,18 @@ use anyhow::Result;
 use crate::clip::{Clip, GOP_S};
 use crate::control::{self, Control};
 use crate::floor::Floor;
+use crate::index;
 use crate::load::Seen;
 use crate::measure::{Fanout, Plan, Results, Subject, Thorough};
-use crate::server::Setting;
+use crate::playback::Playback;
+use crate::record::{Recording, SEGMENT};
+use crate::server::{Setting, Storage};
 
 /// Milliseconds of media that Fluorite keeps of each stream by default, `media.ring_ms`.
 const RING_MS: u32 = 2000;
+
+/// Seconds from one sync of the segments that are being written to the next.
+const SYNC_S: f64 = 4.0;
 
 /// The page in Markdown.
 ///
@@ -54,8 +60,21 @@ pub fn page(results: &Results, plan: &Plan, binary: &Path, clip: &Clip) -> Resul
     {
         publishers(&mut out, results, thorough, clip)?;
     }
+    if let Some(thorough) = &plan.thorough
+        && !results.recording.is_empty()
+    {
+        recording(&mut out, results, thorough)?;
+    }
+    if !results.playback.is_empty() {
+        footage(&mut out, &results.playback)?;
+    }
     if let (Some(thorough), Some(seen)) = (&plan.thorough, &results.control) {
         commands(&mut out, thorough, seen)?;
+    }
+    if let Some(thorough) = &plan.thorough
+        && !results.index.is_empty()
+    {
+        recordings(&mut out, thorough, &results.index)?;
     }
     aims(&mut out, results, plan, clip)?;
     Ok(out)
@@ -136,6 +155,52 @@ fn publishers(out: &mut String, results: &Results, thorough: &Thorough, clip: &C
     Ok(())
 }
 
+fn recording(out: &mut String, results: &Results, thorough: &Thorough) -> Result<()> {
+    writeln!(out, "\n## {} publishers, recorded\n", thorough.publishers)?;
+    writeln!(
+        out,
+        "Each is recorded to cloud storage on the disk, in parts of a second and segments of {} s (60 s by default); \
+         nginx-rtmp records each to an FLV file. CPU time includes receiving.\n",
+        SEGMENT.as_secs()
+    )?;
+    writeln!(
+        out,
+        "| server | KiB a publisher | CPU ms for each second of a stream | writes | syncs |\n|---|---|---|---|---|"
+    )?;
+    for Recording { name, cost, disk } in &results.recording {
+        let (writes, syncs) = disk
+            .map_or(("–".into(), "–".into()), |(writes, syncs)| (format!("{writes:.2}"), format!("{syncs:.2}")));
+        writeln!(out, "| {name} | {:.0} | {:.2} | {writes} | {syncs} |", cost.rss_kib, cost.cpu_ms)?;
+    }
+    writeln!(out, "\nWrites to files and syncs of files are of each second of a stream.")?;
+    Ok(())
+}
+
+/// What it is to open an address or to seek, in tables and aims.
+fn waits(playback: &Playback) -> [(String, &[Duration]); 2] {
+    let whose = match playback.storage {
+        Storage::Cloud => "cloud storage",
+        Storage::Card => "a camera's card",
+    };
+    [(format!("{whose}, first picture"), &playback.first), (format!("{whose}, a seek"), &playback.seek)]
+}
+
+fn footage(out: &mut String, playbacks: &[Playback]) -> Result<()> {
+    writeln!(out, "\n## Footage\n")?;
+    writeln!(
+        out,
+        "From opening the connection, or from the command to seek, to having the whole first key frame of that moment; \
+         moments spread over all there is, over RTMP and HTTP-FLV in turn, seeks over RTMP. Cloud storage has the \
+         publisher's 1080p, which goes on; the camera is a virtual one that speaks ONVIF.\n"
+    )?;
+    writeln!(out, "| footage of | timed | median ms | p95 ms | worst ms |\n|---|---|---|---|---|")?;
+    for (name, times) in playbacks.iter().flat_map(waits) {
+        let ms = |share| format!("{:.1}", quantile(times, share).as_secs_f64() * 1e3);
+        writeln!(out, "| {name} | {} | {} | {} | {} |", times.len(), ms(0.5), ms(0.95), ms(1.0))?;
+    }
+    Ok(())
+}
+
 fn commands(out: &mut String, thorough: &Thorough, seen: &Control) -> Result<()> {
     let (devices, pairs) = thorough.turned;
     writeln!(out, "\n## Commands to devices\n")?;
@@ -152,6 +217,22 @@ fn commands(out: &mut String, thorough: &Thorough, seen: &Control) -> Result<()>
         writeln!(out, "| {name} | {} | {} | {} |", ms(0.5), ms(0.99), ms(1.0))?;
     }
     writeln!(out, "\nThe server's memory grew by {:.0} KiB meanwhile.", seen.grown_kib)?;
+    Ok(())
+}
+
+fn recordings(out: &mut String, thorough: &Thorough, times: &[Duration]) -> Result<()> {
+    let (channels, asked) = thorough.index;
+    writeln!(out, "\n## The index of recordings\n")?;
+    writeln!(
+        out,
+        "`video/by/time` for one day of one channel, {asked} times, each time another day of another channel, of {channels} \
+         channels with {} days of 1,440 segments each: {:.1} million rows in SQLite.\n",
+        index::DAYS,
+        channels as f64 * index::DAYS as f64 * 1440e-6
+    )?;
+    writeln!(out, "| median ms | p99 ms | worst ms |\n|---|---|---|")?;
+    let ms = |share| format!("{:.2}", quantile(times, share).as_secs_f64() * 1e3);
+    writeln!(out, "| {} | {} | {} |", ms(0.5), ms(0.99), ms(1.0))?;
     Ok(())
 }
 
@@ -215,8 +296,32 @@ fn aims(out: &mut String, results: &Results, plan: &Plan, clip: &Clip) -> Result
     for (name, taking_in) in results.taking_in.iter().filter(|(name, _)| *name == "Fluorite") {
         line(format!("{name}: KiB a publisher beside its ring"), taking_in.rss_kib - ring_kib(clip), 100.0)?;
     }
+    if let [ours, peer] = &results.recording[..] {
+        line("recording: CPU over nginx-rtmp".into(), ours.cost.cpu_ms / peer.cost.cpu_ms, 1.0)?;
+        line("recording: MiB a stream beside its ring".into(), (ours.cost.rss_kib - ring_kib(clip)) / 1024.0, 2.0)?;
+        if let Some((writes, syncs)) = ours.disk {
+            // One a part, and one each for a segment's beginning and its end. A stream may begin a segment in
+            // the moment by which the counting takes longer than it should.
+            let hundredths = |most: f64| (most * 101.0).ceil() / 100.0;
+            let segments = 1.0 / SEGMENT.as_secs_f64();
+            line("recording: writes each second of a stream".into(), writes, hundredths(1.0 + 2.0 * segments))?;
+            line("recording: syncs each second of a stream".into(), syncs, hundredths(1.0 / SYNC_S + segments))?;
+        }
+    }
+    for playback in &results.playback {
+        let most_ms = match playback.storage {
+            Storage::Cloud => 500.0,
+            Storage::Card => 2000.0,
+        };
+        for (name, times) in waits(playback) {
+            line(format!("{name}: p95 in ms"), quantile(times, 0.95).as_secs_f64() * 1e3, most_ms)?;
+        }
+    }
     if let Some(percent) = results.sound {
         line("sound made into AAC: percent of a core for each stream".into(), percent, 1.0)?;
+    }
+    if !results.index.is_empty() {
+        line("index: p99 of a day's recordings in ms".into(), quantile(&results.index, 0.99).as_secs_f64() * 1e3, 5.0)?;
     }
     if let Some(seen) = &results.control {
         line(

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::process::Process;
+use crate::record;
 use crate::viewer::Address;
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -59,7 +60,9 @@ pub struct Fluorite {
     trial_serial: Option<String>,
     /// Cameras attached so far.
     attached: AtomicU32,
-    _folder: TempDir,
+    /// How it is started.
+    command: Command,
+    folder: TempDir,
 }
 
 impl Fluorite {
@@ -70,7 +73,7 @@ impl Fluorite {
     /// When it does not get ready.
     pub fn start(binary: &Path, setting: Setting, trial: bool) -> Result<Fluorite> {
         let folder = tempfile::tempdir()?;
-        let (ready, log) = (folder.path().join("ready.json"), folder.path().join("log"));
+        let ready = folder.path().join("ready.json");
         let mut command = Command::new(binary);
         command.arg("serve").arg("--ready-file").arg(&ready).current_dir(folder.path());
         for (key, value) in [
@@ -78,6 +81,7 @@ impl Fluorite {
             ("FLUORITE_HTTP__LISTEN", "127.0.0.1:0".to_owned()),
             ("FLUORITE_RTMP__LISTEN", "127.0.0.1:0".to_owned()),
             ("FLUORITE_LOG__LEVEL", "warn".to_owned()),
+            ("FLUORITE_RECORD__SEGMENT_S", record::SEGMENT.as_secs().to_string()),
             // Where the benchmark's own cameras are.
             ("FLUORITE_DEVICE__ALLOW", "127.0.0.1".to_owned()),
         ] {
@@ -87,14 +91,9 @@ impl Fluorite {
             command.env("FLUORITE_MEDIA__MERGE_MS", merge_ms.to_string());
         }
         if trial {
-            command.arg("--trial").env("FLUORITE_MEDIA__LINGER_S", "0");
+            command.args(["--trial", "--no-cards"]).env("FLUORITE_MEDIA__LINGER_S", "0");
         }
-        let mut process = Process::start(&mut command, &log)?;
-        wait_until(|| ready.exists() || !process.is_running(), "Fluorite does not get ready")?;
-        if !process.is_running() {
-            bail!("Fluorite ended: {}", std::fs::read_to_string(&log)?);
-        }
-        let told: Value = serde_json::from_slice(&std::fs::read(&ready)?)?;
+        let (process, told) = launch(&mut command, folder.path())?;
         let http = text(&told, "/http")?.trim_start_matches("http://").to_owned();
         let admin_token = text(&told, "/admin_token")?;
         let mut fluorite = Fluorite {
@@ -104,7 +103,8 @@ impl Fluorite {
             access_token: String::new(),
             trial_serial: None,
             attached: AtomicU32::new(0),
-            _folder: folder,
+            command,
+            folder,
         };
         if trial {
             fluorite.access_token = text(&told, "/trial/access_token")?;
@@ -115,6 +115,41 @@ impl Fluorite {
             fluorite.access_token = text(&fluorite.lapp("token/get", &keys)?, "/data/accessToken")?;
         }
         Ok(fluorite)
+    }
+
+    /// The folder of what it keeps.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Stops the server, does something to its data folder, and starts it again.
+    ///
+    /// # Errors
+    /// When it does not end or does not get ready.
+    pub fn restart(&mut self, meanwhile: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        self.process.end();
+        meanwhile(&self.data())?;
+        let (process, told) = launch(&mut self.command, self.folder.path())?;
+        self.http = text(&told, "/http")?.trim_start_matches("http://").to_owned();
+        self.process = process;
+        Ok(())
+    }
+
+    /// Records the first channel of a device to cloud storage from now on.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub fn record(&self, attached: &Attached) -> Result<()> {
+        let plan = json!({ "retention_days": 30 }).to_string();
+        self.operator("PUT", &format!("devices/{}/channels/1/plan", attached.serial), &plan).map(drop)
+    }
+
+    /// How recording goes.
+    ///
+    /// # Errors
+    /// When the server does not tell.
+    pub fn recorders(&self) -> Result<Value> {
+        self.operator("GET", "recorders", "")
     }
 
     /// Attaches a device that publishes, and adds it to the account.
@@ -171,9 +206,47 @@ impl Fluorite {
         self.live_address(self.trial_serial.as_deref().context("no trial camera")?, 3)
     }
 
+    /// What there is of a device's first channel: from when to when, in Unix milliseconds.
+    ///
+    /// # Errors
+    /// When there is nothing.
+    pub fn recordings(&self, serial: &str, storage: Storage) -> Result<Vec<(i64, i64)>> {
+        let now_ms = std::time::UNIX_EPOCH.elapsed()?.as_millis() as i64;
+        let form = format!(
+            "deviceSerial={serial}&channelNo=1&recType={}&startTime={}&endTime={now_ms}",
+            match storage {
+                Storage::Cloud => 1,
+                Storage::Card => 2,
+            },
+            now_ms - 48 * 3_600_000
+        );
+        let answer = self.lapp("video/by/time", &form)?;
+        let rows = answer["data"].as_array().with_context(|| format!("no footage: {answer}"))?;
+        let moment = |row: &Value, name: &str| row[name].as_i64().with_context(|| format!("no {name} in {row}"));
+        rows.iter().map(|row| Ok((moment(row, "startTime")?, moment(row, "endTime")?))).collect()
+    }
+
+    /// Where footage of a device's first channel is played, from and to a Unix millisecond.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub fn footage_address(
+        &self,
+        serial: &str,
+        storage: Storage,
+        (from, to): (i64, i64),
+        protocol: u32,
+    ) -> Result<Address> {
+        self.address(serial, protocol, &format!("&type={}&startTime={from}&stopTime={to}", storage as u8))
+    }
+
     /// Asks until the device is on line, which the server notices a little after it is.
     fn live_address(&self, serial: &str, protocol: u32) -> Result<Address> {
-        let form = format!("deviceSerial={serial}&channelNo=1&protocol={protocol}&quality=1&expireTime=3600");
+        self.address(serial, protocol, "")
+    }
+
+    fn address(&self, serial: &str, protocol: u32, more: &str) -> Result<Address> {
+        let form = format!("deviceSerial={serial}&channelNo=1&protocol={protocol}&quality=1&expireTime=3600{more}");
         let deadline = Instant::now() + READY_WITHIN;
         loop {
             let answer = self.lapp("v2/live/address/get", &form)?;
@@ -186,8 +259,12 @@ impl Fluorite {
     }
 
     fn native(&self, path: &str, body: &Value) -> Result<Value> {
+        self.operator("POST", path, &body.to_string())
+    }
+
+    fn operator(&self, method: &str, path: &str, body: &str) -> Result<Value> {
         let head = format!("Authorization: Bearer {}\r\nContent-Type: application/json\r\n", self.admin_token);
-        post(&self.http, &format!("/api/v1/{path}"), &head, &body.to_string())
+        ask(&self.http, method, &format!("/api/v1/{path}"), &head, body)
     }
 
     /// Calls the Open API.
@@ -196,13 +273,42 @@ impl Fluorite {
     /// When there is no answer.
     pub fn lapp(&self, path: &str, form: &str) -> Result<Value> {
         let form = format!("accessToken={}&{form}", self.access_token);
-        post(&self.http, &format!("/api/lapp/{path}"), "Content-Type: application/x-www-form-urlencoded\r\n", &form)
+        ask(
+            &self.http,
+            "POST",
+            &format!("/api/lapp/{path}"),
+            "Content-Type: application/x-www-form-urlencoded\r\n",
+            &form,
+        )
     }
+}
+
+/// Starts a server that tells in `ready.json` of this folder when it is ready; gives what it tells.
+fn launch(command: &mut Command, folder: &Path) -> Result<(Process, Value)> {
+    let (ready, log) = (folder.join("ready.json"), folder.join("log"));
+    // That of an earlier start must not be taken for this one's.
+    std::fs::remove_file(&ready).ok();
+    let mut process = Process::start(command, &log)?;
+    wait_until(|| ready.exists() || !process.is_running(), "Fluorite does not get ready")?;
+    if !process.is_running() {
+        bail!("Fluorite ended: {}", std::fs::read_to_string(&log)?);
+    }
+    Ok((process, serde_json::from_slice(&std::fs::read(&ready)?)?))
+}
+
+/// Where footage is kept; the `type` of playback addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// On the device.
+    Card = 2,
+    /// With the server.
+    Cloud = 3,
 }
 
 /// A device that publishes.
 pub struct Attached {
-    serial: String,
+    /// Its serial.
+    pub serial: String,
     /// Where it publishes.
     pub publish: String,
 }
@@ -216,15 +322,18 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// Starts it on a free port with the module's defaults.
+    /// Starts it on a free port with the module's defaults; with a folder it records there all that is
+    /// published.
     ///
     /// # Errors
     /// When it is not installed or does not get ready.
-    pub fn start() -> Result<Nginx> {
+    pub fn start(recordings: Option<&Path>) -> Result<Nginx> {
         let folder = tempfile::tempdir()?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let config = folder.path().join("nginx.conf");
         let pid = folder.path().join("pid");
+        let record =
+            recordings.map_or(String::new(), |folder| format!("record all; record_path {};", folder.display()));
         std::fs::write(
             &config,
             format!(
@@ -232,7 +341,7 @@ impl Nginx {
                  daemon off; master_process off; worker_rlimit_nofile 20000; pid {};\n\
                  events {{ worker_connections 8192; }}\n\
                  rtmp {{ access_log off; server {{ listen 127.0.0.1:{port}; ping 30m;\n\
-                 application live {{ live on; }} }} }}\n",
+                 application live {{ live on; {record} }} }} }}\n",
                 pid.display()
             ),
         )?;
@@ -283,13 +392,13 @@ fn text(value: &Value, pointer: &str) -> Result<String> {
     Ok(found.with_context(|| format!("no {pointer} in {value}"))?.to_owned())
 }
 
-/// A POST with a JSON answer. Our own server answers in one piece, so this need not know HTTP well.
-fn post(authority: &str, path: &str, head: &str, body: &str) -> Result<Value> {
+/// A request with a JSON answer. Our own server answers in one piece, so this need not know HTTP well.
+fn ask(authority: &str, method: &str, path: &str, head: &str, body: &str) -> Result<Value> {
     let mut socket = TcpStream::connect(authority)?;
     socket.set_read_timeout(Some(READY_WITHIN))?;
     write!(
         socket,
-        "POST {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n{head}Content-Length: {}\r\n\r\n{body}",
+        "{method} {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n{head}Content-Length: {}\r\n\r\n{body}",
         body.len()
     )?;
     let mut answer = String::new();

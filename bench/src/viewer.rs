@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use av::MediaKind;
 use av::container::flv::{Demuxer, TagType};
 use proto::rtmp::Output;
-use proto::rtmp::client::{ClientSession, Event, Purpose, Target};
+use proto::rtmp::client::{ClientSession, Event, Purpose, Target, Trick};
 
 use crate::clip::{Stamp, is_key};
 
@@ -73,7 +73,7 @@ pub struct Picture {
 
 /// Reads one viewer's bytes.
 pub enum Decoder {
-    /// RTMP.
+    /// RTMP, and whether what comes is what was asked for.
     Rtmp(Box<ClientSession>, bool),
     /// FLV behind an HTTP answer whose head is gathered first.
     Flv(Vec<u8>, Option<Demuxer>),
@@ -93,7 +93,8 @@ impl Decoder {
                 Decoder::Rtmp(Box::new(session), false)
             }
             Address::Flv { authority, path } => {
-                let request = format!("GET {path} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: bench\r\n\r\n");
+                // HTTP/1.0 is answered without chunks around the media.
+                let request = format!("GET {path} HTTP/1.0\r\nHost: {authority}\r\nUser-Agent: bench\r\n\r\n");
                 out.extend_from_slice(request.as_bytes());
                 Decoder::Flv(Vec::new(), None)
             }
@@ -121,8 +122,8 @@ impl Decoder {
                 while let Some(output) = session.poll_output() {
                     match output {
                         Output::Transmit(bytes) => out.extend_from_slice(&bytes),
-                        Output::Event(Event::Started) => *playing = true,
-                        Output::Event(Event::Media(media)) if media.kind == MediaKind::Video => {
+                        Output::Event(Event::Started | Event::Done(Trick::Seek)) => *playing = true,
+                        Output::Event(Event::Media(media)) if *playing && media.kind == MediaKind::Video => {
                             pictures.extend(picture(&media.body));
                         }
                         Output::Event(Event::Media(_) | Event::Metadata(_)) => {}
@@ -143,7 +144,7 @@ impl Decoder {
                             return Ok(());
                         };
                         let line = String::from_utf8_lossy(&head[..head.len().min(64)]).into_owned();
-                        anyhow::ensure!(line.starts_with("HTTP/1.1 200"), "{line}");
+                        anyhow::ensure!(line.starts_with("HTTP/1.") && line[8..].starts_with(" 200"), "{line}");
                         let demuxer = demuxer.insert(Demuxer::new());
                         demuxer.push(&std::mem::take(head)[end + 4..]);
                         demuxer
@@ -172,21 +173,59 @@ fn picture(body: &[u8]) -> Option<Picture> {
 /// When there is none within 10 s.
 pub fn first_key_frame(address: &Address) -> Result<Duration> {
     let start = Instant::now();
-    let mut socket = address.connect()?;
-    socket.set_read_timeout(Some(JOIN_WITHIN))?;
-    let mut out = Vec::new();
-    let mut decoder = Decoder::new(address, &mut out);
-    let mut buffer = vec![0; 256 << 10];
-    let mut pictures = Vec::new();
-    loop {
-        socket.write_all(&out)?;
-        out.clear();
-        let n = socket.read(&mut buffer)?;
-        let at = Instant::now();
-        anyhow::ensure!(n > 0, "closed before the first picture");
-        decoder.push(&buffer[..n], &mut out, &mut pictures)?;
-        if pictures.iter().any(|picture| picture.key) {
-            return Ok(at - start);
+    Ok(Player::open(address)?.key_frame()? - start)
+}
+
+/// A viewer who waits for a picture.
+pub struct Player {
+    socket: TcpStream,
+    decoder: Decoder,
+    /// What is to be said next.
+    out: Vec<u8>,
+    buffer: Vec<u8>,
+}
+
+impl Player {
+    /// Opens a connection.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn open(address: &Address) -> Result<Player> {
+        let socket = address.connect()?;
+        socket.set_read_timeout(Some(JOIN_WITHIN))?;
+        let mut out = Vec::new();
+        let decoder = Decoder::new(address, &mut out);
+        Ok(Player { socket, decoder, out, buffer: vec![0; 256 << 10] })
+    }
+
+    /// When the next key frame was there.
+    ///
+    /// # Errors
+    /// When there is none within 10 s.
+    pub fn key_frame(&mut self) -> Result<Instant> {
+        let mut pictures = Vec::new();
+        loop {
+            self.socket.write_all(&self.out)?;
+            self.out.clear();
+            let n = self.socket.read(&mut self.buffer)?;
+            let at = Instant::now();
+            anyhow::ensure!(n > 0, "closed before a picture");
+            self.decoder.push(&self.buffer[..n], &mut self.out, &mut pictures)?;
+            if pictures.iter().any(|picture| picture.key) {
+                return Ok(at);
+            }
         }
+    }
+
+    /// Goes elsewhere in footage; what comes before the server does so is not seen.
+    ///
+    /// # Errors
+    /// When it is not RTMP, or those of the system.
+    pub fn seek(&mut self, at_ms: u32) -> Result<()> {
+        let Decoder::Rtmp(session, playing) = &mut self.decoder else { bail!("only RTMP has a seek") };
+        *playing = false;
+        session.seek(at_ms);
+        self.decoder.push(&[], &mut self.out, &mut Vec::new())?;
+        Ok(self.socket.write_all(&std::mem::take(&mut self.out))?)
     }
 }
