@@ -1,5 +1,6 @@
 //! The pages in a real Chromium; the judging is in `e2e/browser`.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::process::Command;
@@ -21,15 +22,22 @@ async fn hls_plays_in_a_real_browser() {
 /// Runs a script of `e2e/browser` against a server.
 async fn browse(server: &Server, script: &str, patience: Duration) {
     let folder = server.folder.path();
-    let tests = Command::new("npm")
+    // Into a file: what was said until then is told even if it does not end.
+    let log = folder.join(script.replace(':', "-"));
+    let out = std::fs::File::create(&log).expect("a log");
+    let mut tests = Command::new("npm")
         .args(["run", script, "--silent"])
         .current_dir(root().join("e2e/browser"))
         .env("FLUORITE_READY", folder.join("ready.json"))
         .env("FLUORITE_SHOTS", folder.join("shots"))
-        .stdin(std::process::Stdio::null())
+        .stdin(Stdio::null())
+        .stdout(out.try_clone().expect("the same log"))
+        .stderr(out)
         .kill_on_drop(true)
-        .output();
-    let output = timeout(patience, tests).await.expect("ends in time").expect("npm runs");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+        .spawn()
+        .expect("npm runs");
+    let ended = timeout(patience, tests.wait()).await;
+    let said = std::fs::read_to_string(&log).expect("what it said");
+    let status = ended.unwrap_or_else(|_| panic!("not over after {patience:?}: {said}")).expect("npm ends");
+    assert!(status.success(), "{said}");
 }

@@ -29,6 +29,8 @@ const channel = { deviceSerial, channelNo: 1 }
 async function watch(options) {
   page = await open(browser, pageUrl(), { ...SMALL_PHONE, ...options })
   await stage(page, { phase: 'playing' })
+  // A viewer begins at the newest key frame, which may still show the lens covered by the test before.
+  await until(async () => (await pixels(page)).mean > 20, 5_000, 'an open lens')
   await assertPicture(page)
   return page
 }
