@@ -98,6 +98,7 @@ test('a covered lens is told and can be uncovered; others may cover it too', asy
   await at(page, 'masked').waitFor()
   await until(async () => (await pixels(page)).mean < 10, 15_000, 'a covered picture')
   assert.match(await at(page, 'masked').innerText(), /镜头已遮蔽[^]*打开镜头/)
+  assert.equal(await at(page, 'unmute').count(), 0, 'nothing lies over the way out')
   await at(page, 'tab-ptz').click()
   await says(page, 'panel-reason', '镜头遮蔽时不能转动，请先打开镜头')
   await page.screenshot({ path: `${shots}/phone-masked.png` })
