@@ -75,6 +75,15 @@ export async function open(browser, url, options = PHONE) {
   return page
 }
 
+/** Closes the page of a test, if it opened one, and asserts that it had no errors and asked nobody but the server. */
+export async function leave(page) {
+  if (!page) return
+  const { faults, abroad } = page
+  await page.context().close()
+  assert.deepEqual(faults, [], 'errors on the page')
+  assert.deepEqual(abroad, [], 'requests that left the server')
+}
+
 /** What is on the stage: its phase and the failure shown, once `wanted` holds. */
 export async function stage(page, wanted, timeout = 20_000) {
   const selector = Object.entries(wanted)

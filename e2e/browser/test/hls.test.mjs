@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, afterEach, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { assertPicture, decoder, frames, lapp, launch, native, open, ready, until } from './harness.mjs'
+import { assertPicture, decoder, frames, lapp, launch, leave, native, open, ready, until } from './harness.mjs'
 
 const LIBRARY = fileURLToPath(new URL('../node_modules/hls.js/dist/hls.min.js', import.meta.url))
 const [{ serial }] = ready.trial.devices
@@ -14,10 +14,8 @@ before(async () => {
 })
 after(() => browser?.close())
 afterEach(async () => {
-  const { faults, abroad } = page
-  await page.context().close()
-  assert.deepEqual(faults, [], 'errors on the page')
-  assert.deepEqual(abroad, [], 'requests that left the server')
+  await leave(page)
+  page = undefined
 })
 
 /** A page that plays an address, with options for hls.js. */

@@ -7,7 +7,7 @@
 import assert from 'node:assert/strict'
 import { after, afterEach, before, test } from 'node:test'
 import {
-  assertPicture, at, decoder, frames, lapp, launch, native, open, pageUrl, PHONE, pixels, press, publish, ready, shots, stage, until,
+  assertPicture, at, decoder, frames, lapp, launch, leave, native, open, pageUrl, PHONE, pixels, press, publish, ready, shots, stage, until,
 } from './harness.mjs'
 import { hevcFlv } from './hevc.mjs'
 
@@ -18,12 +18,8 @@ before(async () => {
 })
 after(() => browser?.close())
 afterEach(async () => {
-  if (!page) return
-  const { faults, abroad } = page
-  await page.context().close()
+  await leave(page)
   page = undefined
-  assert.deepEqual(faults, [], 'errors on the page')
-  assert.deepEqual(abroad, [], 'requests that left the server')
 })
 
 const text = (name) => at(page, name).innerText()

@@ -1,7 +1,7 @@
 /** The pages where Media Source Extensions are missing, as on iPhones: HLS in `<video>` itself, which this Chromium has too. */
 import assert from 'node:assert/strict'
 import { after, afterEach, before, test } from 'node:test'
-import { assertPicture, at, decoder, frontPage, launch, lapp, open, pageUrl, press, ready, SMALL_PHONE, stage, trial, until } from './harness.mjs'
+import { assertPicture, at, decoder, frontPage, launch, leave, lapp, open, pageUrl, press, ready, SMALL_PHONE, stage, trial, until } from './harness.mjs'
 
 const [{ serial }] = ready.trial.devices
 
@@ -12,10 +12,8 @@ before(async () => {
 })
 after(() => browser?.close())
 afterEach(async () => {
-  const { faults, abroad } = page
-  await page.context().close()
-  assert.deepEqual(faults, [], 'errors on the page')
-  assert.deepEqual(abroad, [], 'requests that left the server')
+  await leave(page)
+  page = undefined
 })
 
 /** A phone without Media Source Extensions; what it asks of media is kept. */

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { after, afterEach, before, test } from 'node:test'
 import { clip, clock, dayName, dayOf, standIn, ZONE } from './footage.mjs'
 import {
-  assertPicture, at, decoder, frontPage, launch, open, press, ready, says, shots, SMALL_PHONE, stage, touch, trial, until,
+  assertPicture, at, decoder, frontPage, launch, leave, open, press, ready, says, shots, SMALL_PHONE, stage, touch, trial, until,
 } from './harness.mjs'
 
 const HOUR = 3_600_000
@@ -19,12 +19,8 @@ before(async () => {
 })
 after(() => browser?.close())
 afterEach(async () => {
-  if (!page) return
-  const { faults, abroad } = page
-  await page.context().close()
+  await leave(page)
   page = undefined
-  assert.deepEqual(faults, [], 'errors on the page')
-  assert.deepEqual(abroad, [], 'requests that left the server')
 })
 
 /** The page with footage; gives what addresses are asked for. */
